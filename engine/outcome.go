@@ -1,0 +1,220 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"cbuild/cas"
+)
+
+// A Status is how an action that ran ended: knowledge about it, good or bad.
+type Status uint8
+
+// The statuses of a Result.
+const (
+	Pass Status = iota
+	Fail
+	Crash
+	Timeout
+	OOM
+)
+
+var statusNames = [...]string{"pass", "fail", "crash", "timeout", "oom"}
+
+func (s Status) String() string { return statusNames[s] }
+
+// A Result is what an action that ran produced, failure included. It is knowledge, so it can be stored and used again. Trouble,
+// which leaves nobody knowing, is an error and can't become a Result.
+type Result struct {
+	Status   Status
+	ExitCode int
+	// Outs are the outputs that exist, sorted by path; collected whatever the status.
+	Outs []Output
+	// Stdout and Log name what the action printed: standard output alone, and both streams as they came. Zero if it printed
+	// nothing.
+	Stdout, Log cas.Digest
+	// Facts are further readable attributes that the action found out, such as a download's sha256, by name.
+	Facts map[string]string
+	// Took is how long the action ran. Like everything that differs between equal runs it enters no key and no report row.
+	Took time.Duration
+}
+
+// An Output is one thing that an action left behind.
+type Output struct {
+	// Path is the promised path, relative to the run's directory.
+	Path string
+	Artifact
+}
+
+// Out returns the output at path.
+func (r *Result) Out(path string) (Artifact, bool) {
+	for _, o := range r.Outs {
+		if o.Path == path {
+			return o.Artifact, true
+		}
+	}
+	return Artifact{}, false
+}
+
+// An Outcome is what became of one instance: one row of a report. Exactly one of Result and Err is set.
+type Outcome struct {
+	// Axes are the instance's keys on the axes of the target's matrix, in order.
+	Axes []string
+	// Result is set if it ran, now or earlier.
+	Result *Result
+	// Err says why there is no result: *UnavailableError, *InvalidError, *SkippedError, ErrCancelled, or trouble of any other kind.
+	Err error
+	// Shape is the target's `out` as written for this instance.
+	Shape Shape
+	// Values are the elements of the axes, in the order of Axes; only rows still in memory have them.
+	Values []Value
+	// Key is the key of the action; zero if it has none.
+	Key Key
+	// Cached says whether and from where the result was taken.
+	Cached Cached
+}
+
+// Cached says where a result came from.
+type Cached uint8
+
+// Where a result came from: NotCached means that a command ran, a download or request was made, or a report changed.
+const (
+	NotCached Cached = iota
+	CachedLocal
+	CachedRemote
+)
+
+func (c Cached) String() string { return [...]string{"no", "local", "remote"}[c] }
+
+// Class is the word for an outcome in events, references and reports.
+type Class string
+
+// The classes of an Outcome beside those of Status.
+const (
+	ClassPass        Class = "pass"
+	ClassUnavailable Class = "unavailable"
+	ClassError       Class = "error"
+	ClassInvalid     Class = "invalid"
+	ClassSkipped     Class = "skipped"
+	ClassCancelled   Class = "cancelled"
+)
+
+// Class returns the word for o.
+func (o *Outcome) Class() Class {
+	if o.Result != nil {
+		return Class(o.Result.Status.String())
+	}
+	return ClassOf(o.Err)
+}
+
+// OK reports whether o passed.
+func (o *Outcome) OK() bool { return o.Result != nil && o.Result.Status == Pass }
+
+// ClassOf returns the class of an outcome without a result.
+func ClassOf(err error) Class {
+	var recorded *recordedError
+	switch {
+	case errors.As(err, &recorded):
+		return recorded.class
+	case errors.As(err, new(*UnavailableError)):
+		return ClassUnavailable
+	case errors.As(err, new(*InvalidError)):
+		return ClassInvalid
+	case errors.As(err, new(*SkippedError)):
+		return ClassSkipped
+	case errors.Is(err, ErrCancelled), errors.Is(err, context.Canceled):
+		return ClassCancelled
+	}
+	return ClassError
+}
+
+// ErrCancelled is the outcome of what a stopped build did not get to.
+var ErrCancelled = errors.New("cancelled")
+
+// An UnavailableError says that the outside world does not have, or does not give, what was asked for: asking again in this build
+// is pointless.
+type UnavailableError struct{ Err error }
+
+func (e *UnavailableError) Error() string { return e.Err.Error() }
+func (e *UnavailableError) Unwrap() error { return e.Err }
+
+// An InvalidError says that an expression failed for this instance. Err holds the diagnostic.
+type InvalidError struct{ Err error }
+
+func (e *InvalidError) Error() string { return e.Err.Error() }
+func (e *InvalidError) Unwrap() error { return e.Err }
+
+// A SkippedError says that an input has no usable result.
+type SkippedError struct {
+	// Cause names the instance and its outcome, as in `fetch.source["a@v1"] is unavailable`.
+	Cause string
+}
+
+func (e *SkippedError) Error() string { return "skipped: " + e.Cause }
+
+// A TroubleError is infrastructure trouble: nobody knows how the action would have ended. Only those that may pass are retried.
+type TroubleError struct {
+	Err error
+	// Retry is set if the same step may succeed later.
+	Retry bool
+	// After is how long to wait at least; zero leaves it to the backoff.
+	After time.Duration
+}
+
+func (e *TroubleError) Error() string { return e.Err.Error() }
+func (e *TroubleError) Unwrap() error { return e.Err }
+
+// Transient marks err as trouble that may pass.
+func Transient(err error) error { return &TroubleError{Err: err, Retry: true} }
+
+// A recordedError is the error of a row that was read back from its sealed chunk: the words and the class are all that is left.
+type recordedError struct {
+	class Class
+	text  string
+}
+
+func (e *recordedError) Error() string { return e.text }
+
+// A Row is one element of a repeated target's collection: its key, what it is repeated for, and an outcome for each cell of the
+// matrix. A target without for_each and matrix has one row with the key "" and one cell. The rows of a query have no cells.
+type Row struct {
+	Target *Target
+	Key    string
+	// Value is the element: plain data, or the *Row of another target.
+	Value Value
+	// Cells are in the order of the product of the axes; those that `where` dropped are absent.
+	Cells []*Outcome
+}
+
+// Cell returns the outcome with the given keys on the axes.
+func (r *Row) Cell(axes ...string) (*Outcome, bool) {
+next:
+	for _, c := range r.Cells {
+		if len(c.Axes) != len(axes) {
+			continue
+		}
+		for i := range axes {
+			if c.Axes[i] != axes[i] {
+				continue next
+			}
+		}
+		return c, true
+	}
+	return nil, false
+}
+
+// Name writes the address of an instance of t as a user writes it in an expression, as in run.check["a@v1"].after.
+func (t *Target) InstanceName(key string, axes []string) string {
+	name := t.Rule + "." + t.Label.Name
+	if key != "" || t.Repeated {
+		if key != "" {
+			name += fmt.Sprintf("[%q]", key)
+		}
+	}
+	for _, a := range axes {
+		name += fmt.Sprintf("[%q]", a)
+	}
+	return name
+}

@@ -1,0 +1,2 @@
+// Package archive is being built.
+package archive

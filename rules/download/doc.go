@@ -1,0 +1,2 @@
+// Package download is being built.
+package download

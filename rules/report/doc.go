@@ -1,0 +1,2 @@
+// Package report is being built.
+package report

@@ -1,0 +1,127 @@
+// Package rules turns the typed attributes of targets into actions. Kinds lists the rules; each is a struct whose fields carry the
+// attribute's name, so that buildfile can fill it without either package knowing the other's types. A Spec is planned against a
+// Runtime, which holds everything of the outside world that rules may use.
+package rules
+
+import (
+	"context"
+	"iter"
+	"time"
+
+	"cbuild/cas"
+	"cbuild/engine"
+	"cbuild/rules/registry"
+)
+
+// A Spec is the evaluated attributes of one instance. Fields with the tag `hcl:"name"` are attributes; `hcl:"name,required"` must
+// be there. The types are: string, bool, int, float64, time.Duration ("90s"), Size, *T for what may be absent, []string,
+// map[string]string, engine.Text, []engine.Text, map[string]engine.Text, []engine.Input (a list, or a map of destinations),
+// engine.Shape (the tag has ",shape"), engine.Value (anything), engine.Object, []engine.Toolchain, Rows (a stream), Expr, and
+// []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in the documentation,
+// and `key:"no"` marks those that enter no key.
+type Spec interface {
+	// Plan turns the attributes into a plan for the instance self. A mistake in an attribute is an *engine.InvalidError that names
+	// the attribute.
+	Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, error)
+}
+
+// A Querier is a Spec whose target is a collection of items that it asks for, instead of an action.
+type Querier interface {
+	Query(ctx context.Context, rt *Runtime, self Self) iter.Seq2[engine.Item, error]
+}
+
+// Self is the instance that a Spec is planned for.
+type Self struct {
+	Instance engine.Instance
+	// View is what the instance may ask of the rest of the build.
+	View engine.View
+	// Where is file:line of the target, for messages.
+	Where string
+}
+
+// Rows is the stream that an attribute such as `rows` names: elements with their keys.
+type Rows func(ctx context.Context) iter.Seq2[engine.Item, error]
+
+// Expr is an expression over `each` that a rule evaluates itself, once for each row. The value is plain data with Artifacts.
+type Expr func(ctx context.Context, each engine.Item) (engine.Value, error)
+
+// Size is a number of bytes, written as a number or as in "512MB" or "4GiB".
+type Size int64
+
+// A Kind is a rule.
+type Kind struct {
+	// Name is the block type, as in "run".
+	Name string
+	// New returns the zero attributes, a pointer to a struct.
+	New func() Spec
+	// Reads are the attributes that can be read from an instance, sorted.
+	Reads []string
+	// Single is set for rules that cannot be repeated.
+	Single bool
+}
+
+// Kinds are the rules, in the order in which documentation lists them.
+func Kinds() []Kind {
+	return []Kind{
+		{Name: "run", New: func() Spec { return new(Run) }, Reads: []string{"exit_code", "json", "key", "log", "matrix", "ok", "out", "outcome", "partial", "text", "value"}},
+		{Name: "fetch", New: func() Spec { return new(Fetch) }, Reads: []string{"blake3", "key", "ok", "out", "outcome", "sha256", "size", "url", "value"}},
+		{Name: "query", New: func() Spec { return new(Query) }, Single: true},
+		{Name: "toolchain", New: func() Spec { return new(Toolchain) }, Reads: []string{"bin", "env", "key", "ok", "out", "outcome", "value", "version"}},
+		{Name: "collate", New: func() Spec { return new(Collate) }, Reads: []string{"count", "key", "ok", "out", "outcome", "rows", "summary", "value"}},
+		{Name: "write", New: func() Spec { return new(Write) }, Reads: []string{"key", "ok", "out", "outcome", "value"}},
+		{Name: "group", New: func() Spec { return new(Group) }, Reads: []string{"ok", "outcome"}, Single: true},
+	}
+}
+
+// Common are the attributes of every rule that performs actions; none enters a key.
+type Common struct {
+	Timeout time.Duration `hcl:"timeout" key:"no" doc:"Longest time that an attempt may take."`
+	Retries *int          `hcl:"retries" key:"no" doc:"How often infrastructure trouble is retried."`
+	CPU     int           `hcl:"cpu" key:"no" doc:"How many slots it takes."`
+	Memory  Size          `hcl:"memory" key:"no" doc:"Memory limit."`
+	Disk    Size          `hcl:"disk" key:"no" doc:"Disk space that it needs."`
+	Cache   string        `hcl:"cache" key:"no" doc:"\"yes\", \"no\" (once per build) or \"local\" (never leaves this machine's store)."`
+}
+
+// Sources gives access to the files of the workspace.
+type Sources interface {
+	// Source stores the file or directory that path names, seen from the package dir, and returns it as an artifact with Source
+	// set. Path is package-relative, or "//dir/file" for a file outside other packages. A directory is taken whole but for
+	// sub-packages, lock files, cbuild-out and .git.
+	Source(ctx context.Context, dir, path string) (engine.Artifact, error)
+}
+
+// Pins remembers what was found out about the outside world, so that later builds need not ask again. Requests and answers name
+// no host of a mirror.
+type Pins interface {
+	// Pin returns the answer that is pinned for request of target.
+	Pin(target engine.Label, request string) (answer string, ok bool)
+	// SetPin pins answer at once, surviving a kill. It fails under --locked, with an error that says what would change.
+	SetPin(target engine.Label, request, answer string) error
+}
+
+// System says what an action may use of this machine, for its key.
+type System interface {
+	// Host returns the lines that stand for the system "host" in a key: operating system, architecture, release, the content of
+	// the programs (names looked up in PATH, or absolute paths) and the packages that own them with their dependencies, and the
+	// packages named besides. Portable is false where the machine has no package database that could vouch for the programs. A
+	// program that does not exist is an *engine.InvalidError.
+	Host(ctx context.Context, programs, packages []string) (lines []string, portable bool, err error)
+}
+
+// A Runtime is everything of the outside world that rules may use.
+type Runtime struct {
+	Store    cas.Store
+	Executor engine.Executor
+	Sources  Sources
+	Pins     Pins
+	System   System
+	// Registries are the known ones by name.
+	Registries map[string]registry.Registry
+	// Machine identifies this machine in conditions.
+	Machine string
+	// Env looks up a variable of the environment, for pass_env.
+	Env func(name string) (string, bool)
+	// Offline forbids every request.
+	Offline bool
+}
