@@ -49,12 +49,15 @@ type Plan struct {
 	Slots int
 	// Retries is how often trouble that may pass is retried.
 	Retries int
-	// Want are the conditions that a stored result must meet.
-	Want Conditions
+	// Want are the conditions that a stored result must meet, Class is the sandbox class in which the action runs if it does.
+	Want  Conditions
+	Class SandboxClass
 	// Reuse reports whether a stored result that is not a pass may be used. Nil means no.
 	Reuse func(*Result) bool
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
+	// Always makes the action run even while the build is being stopped: a report of the rows known by then.
+	Always bool
 	// Shape is the `out` of the target as written, for this instance.
 	Shape Shape
 	// Ahead is how many bytes the result adds to what lies unconsumed on the disk, for the look-ahead's bound.
@@ -150,7 +153,7 @@ type Mount struct {
 
 // A Command is what an Executor executes. Its strings may hold WorkDir, ScriptPath and ToolDir tokens.
 type Command struct {
-	// Name is for messages only, as in run.check["a@v1"].after.
+	// Name is for messages only, as in run.check["a@v1"]["after"].
 	Name string
 
 	Argv []string

@@ -68,8 +68,6 @@ type Outcome struct {
 	Err error
 	// Shape is the target's `out` as written for this instance.
 	Shape Shape
-	// Values are the elements of the axes, in the order of Axes; only rows still in memory have them.
-	Values []Value
 	// Key is the key of the action; zero if it has none.
 	Key Key
 	// Cached says whether and from where the result was taken.
@@ -182,10 +180,16 @@ func (e *recordedError) Error() string { return e.text }
 type Row struct {
 	Target *Target
 	Key    string
+	// Index is the element's place in the order in which elements came, from 0.
+	Index int
 	// Value is the element: plain data, or the *Row of another target.
 	Value Value
 	// Cells are in the order of the product of the axes; those that `where` dropped are absent.
 	Cells []*Outcome
+	// Peeled is how many leading axes of the cells a reader has indexed already: such a row is a part of another.
+	Peeled int
+	// ahead is how many bytes the row adds to what lies unconsumed on the disk.
+	ahead int64
 }
 
 // Cell returns the outcome with the given keys on the axes.
@@ -205,13 +209,11 @@ next:
 	return nil, false
 }
 
-// Name writes the address of an instance of t as a user writes it in an expression, as in run.check["a@v1"].after.
+// InstanceName writes the address of an instance of t as a user would in an expression, as in run.check["a@v1"]["after"].
 func (t *Target) InstanceName(key string, axes []string) string {
 	name := t.Rule + "." + t.Label.Name
-	if key != "" || t.Repeated {
-		if key != "" {
-			name += fmt.Sprintf("[%q]", key)
-		}
+	if t.Repeated && key != "" {
+		name += fmt.Sprintf("[%q]", key)
 	}
 	for _, a := range axes {
 		name += fmt.Sprintf("[%q]", a)

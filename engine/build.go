@@ -1,0 +1,270 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Options are what a Build is made of.
+type Options struct {
+	// Targets are all declared targets; their Needs form no cycle.
+	Targets []*Target
+	Cache   ActionCache
+	// Observer is told what happens; it may be nil.
+	Observer Observer
+	// Jobs and Connections are the sizes of the pools; less than 1 means 1.
+	Jobs, Connections int
+	// Window is how many elements of a target may be under way, and how many may be finished ahead of the fastest reader. Less
+	// than 1 means 1.
+	Window int
+	// DiskAhead is how many bytes may lie finished and unread, in all instances of a target.
+	DiskAhead int64
+	// Spool makes the scratch space for rows; it is called once, at the first need. Nil keeps all rows in memory.
+	Spool func() (Spool, error)
+	// FailFast stops the build at the first instance that is not a pass.
+	FailFast bool
+	// Again does every action again, once, although a result is stored.
+	Again bool
+}
+
+// A Build evaluates targets on demand. Make it with New, call Run once; then the collections of the targets can be read with Whole.
+type Build struct {
+	opts  Options
+	nodes map[Label]*node
+	cpu   *slots
+	net   *slots
+	spool func() (Spool, error)
+
+	flights flights
+	fresh   sync.Map // keys of actions that were done in this build
+	// complete is set when everything that was wanted is there, so that what else was begun just ends.
+	complete atomic.Bool
+	drained  chan struct{}
+	drain    sync.Once
+	group    group
+
+	mu     sync.Mutex
+	counts Counts // guarded by mu
+	bug    error  // guarded by mu; the first panic
+}
+
+// Counts are numbers of instances.
+type Counts struct {
+	Total   int
+	Classes map[Class]int
+	Cached  map[Cached]int
+}
+
+// New returns a build over opts.Targets.
+func New(opts Options) *Build {
+	opts.Window = max(opts.Window, 1)
+	drained := make(chan struct{})
+	b := &Build{
+		opts:    opts,
+		nodes:   make(map[Label]*node, len(opts.Targets)),
+		cpu:     newSlots(opts.Jobs, drained),
+		net:     newSlots(opts.Connections, drained),
+		drained: drained,
+		counts:  Counts{Classes: make(map[Class]int), Cached: make(map[Cached]int)},
+	}
+	if opts.Spool != nil {
+		b.spool = sync.OnceValues(opts.Spool)
+	}
+	for _, t := range opts.Targets {
+		b.nodes[t.Label] = newNode(b, t)
+	}
+	for _, n := range b.nodes {
+		n.setLevel(nil)
+	}
+	return b
+}
+
+// group owns goroutines: Wait returns when all have ended.
+type group struct {
+	wg  sync.WaitGroup
+	ctx context.Context // of the whole group; goroutines end soon after it
+}
+
+func (g *group) start(f func(ctx context.Context)) {
+	g.wg.Add(1)
+	go func() {
+		defer g.wg.Done()
+		f(g.ctx)
+	}()
+}
+
+// Run evaluates the wanted targets with all their instances and returns what became of everything. When ctx ends, work under way
+// ends, and what was not done is cancelled. Every goroutine that Run started has ended when it returns. The error is a bug in
+// cbuild; what goes wrong in the outside world is an outcome.
+func (b *Build) Run(ctx context.Context, wanted []Label) (Counts, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	b.group.ctx = ctx
+	var reading sync.WaitGroup
+	for _, l := range wanted {
+		n := b.nodes[l]
+		reading.Go(func() {
+			n.demandAll()
+			<-n.finished
+		})
+	}
+	reading.Wait()
+	b.complete.Store(ctx.Err() == nil)
+	cancel() // targets that nobody reads any more
+	b.group.wg.Wait()
+
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.counts, b.bug
+}
+
+// Drain starts nothing new from now on: what runs is finished, everything else is cancelled. It may be called at any time, and
+// more than once.
+func (b *Build) Drain() { b.drain.Do(func() { close(b.drained) }) }
+
+func (b *Build) draining() bool {
+	select {
+	case <-b.drained:
+		return true
+	default:
+		return false
+	}
+}
+
+// Whole yields the rows of a target in the order of their keys, after Run, followed by the error that ended it early, if any.
+func (b *Build) Whole(ctx context.Context, l Label) iter.Seq2[*Row, error] {
+	return b.nodes[l].whole(ctx)
+}
+
+func (b *Build) emit(e Event) {
+	if b.opts.Observer != nil {
+		b.opts.Observer.Observe(e)
+	}
+}
+
+// finish counts the outcome of an instance of row, or of t as a whole if row is nil, and tells the observer.
+func (b *Build) finish(t *Target, row *Row, o *Outcome, why string, took time.Duration) {
+	b.mu.Lock()
+	b.counts.Total++
+	b.counts.Classes[o.Class()]++
+	b.counts.Cached[o.Cached]++
+	if bug := (*PanicError)(nil); b.bug == nil && errors.As(o.Err, &bug) {
+		b.bug = bug
+	}
+	b.mu.Unlock()
+	if why == "" && o.Err != nil {
+		why = o.Err.Error()
+	}
+	b.emit(Event{Type: EventFinished, Target: t, Instance: instanceKeys(row, o), Outcome: o, Why: why, Took: took})
+	if b.opts.FailFast && !o.OK() {
+		b.Drain()
+	}
+}
+
+// instanceKeys lists the keys of an instance as events show them.
+func instanceKeys(row *Row, o *Outcome) []string {
+	if row == nil || !row.Target.Repeated {
+		return o.Axes
+	}
+	return append([]string{row.Key}, o.Axes...)
+}
+
+// view is the View of one instance, or of a target as a whole.
+type view struct {
+	node *node
+	park func() // called when the instance starts to back off
+	rank priority
+}
+
+var _ View = (*view)(nil)
+
+func (v *view) other(l Label) *node {
+	n := v.node.build.nodes[l]
+	if n == nil {
+		panic("engine: " + v.node.target.Label.String() + " needs " + l.String() + ", which is not declared")
+	}
+	return n
+}
+
+func (v *view) Row(ctx context.Context, l Label, key string) (*Row, error) {
+	return v.other(l).demand(ctx, key)
+}
+
+func (v *view) Rows(ctx context.Context, l Label) iter.Seq2[*Row, error] {
+	n := v.other(l)
+	n.start()
+	return n.feed.rows(ctx, true)
+}
+
+func (v *view) Whole(ctx context.Context, l Label) iter.Seq2[*Row, error] {
+	return func(yield func(*Row, error) bool) {
+		n := v.other(l)
+		n.demandAll()
+		select {
+		case <-n.finished:
+		case <-ctx.Done():
+			yield(nil, ctx.Err())
+			return
+		}
+		n.whole(ctx)(yield)
+	}
+}
+
+func (v *view) Keys(ctx context.Context, l Label) ([]string, error) { return v.other(l).keys(ctx) }
+
+func (v *view) Perform(ctx context.Context, name string, p *Plan) *Outcome {
+	o, _ := v.node.build.perform(ctx, v, name, p)
+	if o.Result != nil && o.Cached == NotCached {
+		v.node.asked.Store(true)
+	}
+	return o
+}
+
+func (v *view) Emit(e Event) {
+	e.Target = v.node.target
+	v.node.build.emit(e)
+}
+
+// whole yields the rows in the order of their keys, once the feed is closed.
+func (n *node) whole(ctx context.Context) iter.Seq2[*Row, error] {
+	return func(yield func(*Row, error) bool) {
+		type place struct {
+			key   string
+			place int
+		}
+		var places []place
+		var end error
+		for row, err := range n.feed.rows(ctx, false) {
+			if err != nil {
+				end = err
+				break
+			}
+			places = append(places, place{row.Key, len(places)})
+		}
+		slices.SortFunc(places, func(x, y place) int {
+			if x.key < y.key {
+				return -1
+			}
+			return 1
+		})
+		c := cursor{feed: &n.feed}
+		for _, p := range places {
+			c.place = p.place
+			row, err := c.next(ctx)
+			if err != nil || !yield(row, nil) {
+				if err != nil {
+					yield(nil, err)
+				}
+				return
+			}
+		}
+		if end != nil {
+			yield(nil, end)
+		}
+	}
+}

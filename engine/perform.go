@@ -1,0 +1,163 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"cbuild/internal/retry"
+)
+
+// answer is what a flight carries to all who wait for it.
+type answer struct {
+	result *Result
+	// conditions are those under which the result came about, if it did in this flight.
+	conditions Conditions
+	cached     Cached
+	reason     string
+	took       time.Duration
+}
+
+// perform is the single place where work starts: flight on the key, look-up inside the flight, slot, action, publication, record.
+// It returns the outcome, with the first reason why a stored result was not used.
+func (b *Build) perform(ctx context.Context, v *view, name string, p *Plan) (*Outcome, string) {
+	key := p.Action.Key()
+	o := &Outcome{Shape: p.Shape, Key: key}
+	a, err := b.fly(ctx, v, name, p, key)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ErrCancelled
+		}
+		o.Err = err
+		return o, ""
+	}
+	o.Result, o.Cached = a.result, a.cached
+	return o, a.reason
+}
+
+// fly joins or starts the flight for key. An answer that came about for another waiter must meet this plan's own conditions; if it
+// does not, the next flight is this plan's.
+func (b *Build) fly(ctx context.Context, v *view, name string, p *Plan, key Key) (*answer, error) {
+	if key.IsZero() {
+		return b.attempt(ctx, v, name, p, "not stored")
+	}
+	for {
+		mine := false
+		got, err := b.flights.do(ctx, string(key[:]), func(ctx context.Context) (any, error) {
+			mine = true
+			return b.lookupOrDo(ctx, v, name, p, key)
+		})
+		if err != nil {
+			return nil, err
+		}
+		a := got.(*answer)
+		if ok, _ := a.conditions.Serve(a.result.Status, p.Want); mine || ok {
+			return a, nil
+		}
+	}
+}
+
+// lookupOrDo runs inside the flight for key.
+func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, key Key) (*answer, error) {
+	mode := LookupNormal
+	if p.Fresh || b.opts.Again {
+		if _, done := b.fresh.LoadOrStore(key, true); !done {
+			mode = LookupBypass
+		}
+	}
+	r, reason, err := b.opts.Cache.Lookup(ctx, key, p.Want, mode)
+	switch {
+	case err != nil:
+		return nil, &TroubleError{Err: err}
+	case r != nil && (r.Status == Pass || p.Reuse != nil && p.Reuse(r)):
+		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, nil
+	case r != nil:
+		reason = "the stored result is a " + r.Status.String()
+	}
+	a, err := b.attempt(ctx, v, name, p, reason)
+	if err != nil {
+		return nil, err
+	}
+	err = b.opts.Cache.Record(ctx, Record{Key: key, Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
+	if err != nil {
+		// What was found out holds for this build; only later ones have to find it out again.
+		b.emit(Event{Type: EventDiagnostic, Severity: "warning", Target: v.node.target, Text: "a result could not be stored: " + err.Error()})
+	}
+	return a, nil
+}
+
+// attempt does the action, again while trouble may pass.
+func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reason string) (*answer, error) {
+	for n := 0; ; n++ {
+		a, err := b.once(ctx, v, name, p)
+		if err == nil {
+			a.reason = reason
+			return a, nil
+		}
+		var trouble *TroubleError
+		if !errors.As(err, &trouble) || !trouble.Retry || n >= p.Retries || ctx.Err() != nil || b.draining() {
+			return nil, err
+		}
+		if v.park != nil {
+			v.park()
+		}
+		wait := max(retry.Delay(n), trouble.After)
+		b.emit(Event{Type: EventProgress, Target: v.node.target, Text: name + ": " + err.Error(), Attempt: n + 1, After: wait})
+		if err := b.sleep(ctx, wait); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (b *Build) sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-b.drained:
+		return ErrCancelled
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// once does the action one time, in a slot of its pool.
+func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *answer, err error) {
+	defer recovered(&err)
+	release, err := b.slot(ctx, v, p)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if b.draining() && !p.Always {
+		return nil, ErrCancelled
+	}
+	b.emit(Event{Type: EventStarted, Target: v.node.target, Text: name})
+	start := time.Now()
+	r, err := p.Action.Do(ctx, v.Emit)
+	if err != nil {
+		return nil, err
+	}
+	conditions := p.Want
+	conditions.Sandbox = p.Class
+	return &answer{result: r, conditions: conditions, took: time.Since(start)}, nil
+}
+
+// slot waits for a slot of the plan's pool. Waiting ends when the build drains.
+func (b *Build) slot(ctx context.Context, v *view, p *Plan) (release func(), err error) {
+	var pool *slots
+	switch p.Pool {
+	case CPUPool:
+		pool = b.cpu
+	case NetPool:
+		pool = b.net
+	default:
+		return func() {}, ctx.Err()
+	}
+	n, err := pool.acquire(ctx, p.Slots, v.rank)
+	if err != nil {
+		return nil, err
+	}
+	return func() { pool.release(n) }, nil
+}

@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// run evaluates the cells of r and hands r to the feed.
+func (n *node) run(ctx context.Context, r *row) {
+	cells := n.cells(&r.Row)
+	outcomes := make([]*Outcome, len(cells))
+	var wg sync.WaitGroup
+	for i, cell := range cells {
+		if i == len(cells)-1 {
+			outcomes[i] = n.evaluate(ctx, r, cell) // most rows have one cell: no goroutine of its own
+			break
+		}
+		wg.Go(func() { outcomes[i] = n.evaluate(ctx, r, cell) })
+	}
+	wg.Wait()
+	for _, o := range outcomes {
+		if o != nil {
+			r.Cells = append(r.Cells, o)
+		}
+	}
+	n.done(r)
+}
+
+// cells returns the instances of r: one for each element of the product of the axes.
+func (n *node) cells(r *Row) []Instance {
+	cells := []Instance{{Target: n.target, Key: r.Key, Value: r.Value}}
+	for _, axis := range n.axes {
+		var product []Instance
+		for _, c := range cells {
+			for _, key := range axis.Keys {
+				c := c
+				c.Axes = append(c.Axes[:len(c.Axes):len(c.Axes)], key)
+				product = append(product, c)
+			}
+		}
+		cells = product
+	}
+	return cells
+}
+
+// evaluate turns an instance into its outcome and tells everybody; nil if where dropped it.
+func (n *node) evaluate(ctx context.Context, r *row, i Instance) *Outcome {
+	start := time.Now()
+	o, why := n.outcome(ctx, r, i)
+	if o == nil {
+		return nil
+	}
+	o.Axes = i.Axes
+	n.build.finish(n.target, &r.Row, o, why, time.Since(start))
+	return o
+}
+
+func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why string) {
+	v := &view{node: n, rank: priority{n.level, r.Index}, park: func() { n.park(r) }}
+	p, wanted, err := n.plan(ctx, v, &i)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return &Outcome{Err: ErrCancelled}, ""
+	case err != nil:
+		return &Outcome{Err: err}, ""
+	case !wanted:
+		return nil, ""
+	}
+	o, why = n.build.perform(ctx, v, i.Name(), p)
+	if o.Result != nil && p.Ahead != nil {
+		n.mu.Lock()
+		r.ahead += p.Ahead(o.Result)
+		n.mu.Unlock()
+	}
+	return o, why
+}
+
+// plan evaluates i, and reports whether it is wanted at all.
+func (n *node) plan(ctx context.Context, v *view, i *Instance) (p *Plan, wanted bool, err error) {
+	defer recovered(&err)
+	for a, axis := range n.axes {
+		value, err := axis.Value(ctx, i.Axes[a])
+		if err != nil {
+			return nil, false, err
+		}
+		i.Values = append(i.Values, value)
+	}
+	if n.target.Where != nil {
+		if wanted, err := n.target.Where(ctx, v, *i); err != nil || !wanted {
+			return nil, false, err
+		}
+	}
+	p, err = n.target.Plan(ctx, v, *i)
+	return p, true, err
+}
+
+// park takes r out of the window while it backs off, so that it holds up nobody.
+func (n *node) park(r *row) {
+	n.mu.Lock()
+	if !r.parked {
+		r.parked = true
+		n.inflight--
+	}
+	n.mu.Unlock()
+	n.poke()
+}
+
+// done hands r to the feed.
+func (n *node) done(r *row) {
+	n.mu.Lock()
+	if !r.parked {
+		n.inflight--
+	}
+	delete(n.rows, r.Key)
+	if len(r.Cells) > 0 {
+		n.keep(r)
+	} else {
+		n.places[hashKey(r.Key)] = dropped
+	}
+	n.admitSome()
+	n.mu.Unlock()
+	close(r.done)
+	n.poke()
+}
+
+// Elements returns the elements that a target gets which is repeated over the collection of r: r itself, the item of a query, or,
+// for a target that has only a matrix, one element for each key of its first axis.
+func (r *Row) Elements() []Item {
+	switch t := r.Target; {
+	case t.Query != nil:
+		return []Item{{Key: r.Key, Value: r.Value}}
+	case t.Repeated:
+		return []Item{{Key: r.Key, Value: r}}
+	}
+	var items []Item
+	place := make(map[string]int)
+	for _, c := range r.Cells {
+		key := c.Axes[r.Peeled]
+		at, ok := place[key]
+		if !ok {
+			at = len(items)
+			place[key] = at
+			items = append(items, Item{Key: key, Value: &Row{Target: r.Target, Key: r.Key, Index: at, Value: r.Value, Peeled: r.Peeled + 1}})
+		}
+		sub := items[at].Value.(*Row)
+		sub.Cells = append(sub.Cells, c)
+	}
+	return items
+}
