@@ -56,6 +56,8 @@ type Plan struct {
 	Reuse func(*Result) bool
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
+	// Trivial is set for actions that run nothing and ask nobody: their results count as cached.
+	Trivial bool
 	// Always makes the action run even while the build is being stopped: a report of the rows known by then.
 	Always bool
 	// Shape is the `out` of the target as written, for this instance.
@@ -130,6 +132,8 @@ type ActionCache interface {
 	// Record stores r. When it returns without an error, a later Lookup finds it even if this process is killed at once. The
 	// blobs of the result must be stored before.
 	Record(ctx context.Context, r Record) error
+	// Withdraw forgets what is recorded for k, because the action may have used something that was not what its key says.
+	Withdraw(ctx context.Context, k Key) error
 }
 
 // Tokens stand in the strings of a Command for directories whose place only the executor knows. They are built from noncharacters

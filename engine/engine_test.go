@@ -47,6 +47,13 @@ func (c *cache) Record(_ context.Context, r engine.Record) error {
 	return nil
 }
 
+func (c *cache) Withdraw(_ context.Context, k engine.Key) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.records, k)
+	return nil
+}
+
 // log is an observer that keeps all events.
 type log struct {
 	mu     sync.Mutex

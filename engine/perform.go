@@ -32,6 +32,9 @@ func (b *Build) perform(ctx context.Context, v *view, name string, p *Plan) (*Ou
 		return o, ""
 	}
 	o.Result, o.Cached = a.result, a.cached
+	if p.Trivial {
+		o.Cached = CachedLocal
+	}
 	return o, a.reason
 }
 
@@ -133,7 +136,9 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 	if b.draining() && !p.Always {
 		return nil, ErrCancelled
 	}
-	b.emit(Event{Type: EventStarted, Target: v.node.target, Text: name})
+	if !p.Trivial {
+		b.emit(Event{Type: EventStarted, Target: v.node.target, Text: name})
+	}
 	start := time.Now()
 	r, err := p.Action.Do(ctx, v.Emit)
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"cbuild/cas"
 )
 
-// Value is plain data between the storeys: nil, bool, int64, float64, string, Artifact, []Value, Object, or *Row where an element
-// is an instance of another target. Values are immutable once they are handed over.
+// Value is plain data between the storeys: nil, bool, int64, float64, string, Artifact, Text (a path in an artifact), []Value,
+// Object, or *Row where an element is an instance of another target. Values are immutable once they are handed over.
 type Value = any
 
 // Object is a Value with named members.

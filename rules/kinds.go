@@ -10,28 +10,6 @@ import (
 
 var errNotYet = errors.New("not yet")
 
-// Run are the attributes of a run: a command with declared inputs and outputs.
-type Run struct {
-	Common
-	Command      []engine.Text          `hcl:"command" doc:"Program and arguments, started without a shell."`
-	Script       *engine.Text           `hcl:"script" doc:"Text of a script, run by shell. Mutually exclusive with command."`
-	Shell        []engine.Text          `hcl:"shell" doc:"What runs the script; its path is appended. Default [\"sh\", \"-eu\"]."`
-	Inputs       []engine.Input         `hcl:"inputs" doc:"Files and artifacts that it sees: a list, or a map from destination to artifact."`
-	With         []engine.Text          `hcl:"with" doc:"Present and in the key like inputs, but not in $in."`
-	Tools        []string               `hcl:"tools" doc:"Programs of the host that it starts besides its command."`
-	Env          map[string]engine.Text `hcl:"env" doc:"Environment variables."`
-	PassEnv      []string               `hcl:"pass_env" doc:"Variables taken from the environment of cbuild; their values are in the key."`
-	Dir          string                 `hcl:"dir" doc:"Directory in which it starts, relative to the run's directory."`
-	Stdin        *engine.Text           `hcl:"stdin" doc:"Text or file for standard input."`
-	Toolchains   []engine.Toolchain     `hcl:"toolchains" doc:"Toolchains whose programs come first in PATH."`
-	Out          engine.Shape           `hcl:"out,shape" doc:"Promised outputs: a path, a list or an object of paths; a trailing slash promises a directory."`
-	Stdout       string                 `hcl:"stdout" doc:"Out that captures standard output; it is out when out is absent."`
-	Network      bool                   `hcl:"network" doc:"Whether it may use the network."`
-	Platform     map[string]string      `hcl:"platform" doc:"Properties of the platform that it needs."`
-	System       engine.Value           `hcl:"system" doc:"\"host\", or a list of host packages added to it."`
-	AllowFailure bool                   `hcl:"allow_failure" key:"no" doc:"A failure is a result like any other and is reused."`
-}
-
 // Fetch are the attributes of a fetch: a download.
 type Fetch struct {
 	Common
@@ -80,23 +58,6 @@ type Normalization struct {
 	Replace string `hcl:"replace,required"`
 }
 
-// Write are the attributes of a write: a file with given content.
-type Write struct {
-	Common
-	Content    engine.Text `hcl:"content,required" doc:"Content of the file."`
-	Path       string      `hcl:"path" doc:"Path of the file; default: the target's name."`
-	Executable bool        `hcl:"executable" doc:"Whether it can be executed."`
-}
-
-// Group are the attributes of a group: targets under one name.
-type Group struct {
-	Common
-	Targets engine.Value `hcl:"targets,required" doc:"References to targets."`
-}
-
-// Plan is not written yet.
-func (r *Run) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) { return nil, errNotYet }
-
 // Plan is not written yet.
 func (r *Fetch) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) { return nil, errNotYet }
 
@@ -115,9 +76,3 @@ func (r *Toolchain) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) 
 
 // Plan is not written yet.
 func (r *Collate) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) { return nil, errNotYet }
-
-// Plan is not written yet.
-func (r *Write) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) { return nil, errNotYet }
-
-// Plan is not written yet.
-func (r *Group) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) { return nil, errNotYet }

@@ -1,0 +1,27 @@
+package rules
+
+import (
+	"context"
+
+	"cbuild/engine"
+)
+
+// Group are the attributes of a group: targets under one name.
+type Group struct {
+	Common
+	Targets engine.Value `hcl:"targets,required" doc:"References to targets."`
+}
+
+// Plan makes an action that does nothing: by the time it is planned, the targets are there.
+func (g *Group) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) {
+	return &engine.Plan{Action: groupAction{}, Trivial: true}, nil
+}
+
+type groupAction struct{}
+
+func (groupAction) Key() engine.Key  { return engine.Key{} }
+func (groupAction) Preimage() []byte { return nil }
+
+func (groupAction) Do(context.Context, func(engine.Event)) (*engine.Result, error) {
+	return &engine.Result{}, nil
+}

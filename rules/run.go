@@ -1,0 +1,334 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"cbuild/cas"
+	"cbuild/engine"
+)
+
+// Run are the attributes of a run: a command with declared inputs and outputs.
+type Run struct {
+	Common
+	Command      []engine.Text          `hcl:"command" doc:"Program and arguments, started without a shell."`
+	Script       *engine.Text           `hcl:"script" doc:"Text of a script, run by shell. Mutually exclusive with command."`
+	Shell        []engine.Text          `hcl:"shell" doc:"What runs the script; its path is appended. Default [\"sh\", \"-eu\"]."`
+	Inputs       []engine.Input         `hcl:"inputs" doc:"Files and artifacts that it sees: a list, or a map from destination to artifact."`
+	With         []engine.Text          `hcl:"with" doc:"Present and in the key like inputs, but not in $in."`
+	Tools        []string               `hcl:"tools" doc:"Programs of the host that it starts besides its command."`
+	Env          map[string]engine.Text `hcl:"env" doc:"Environment variables."`
+	PassEnv      []string               `hcl:"pass_env" doc:"Variables taken from the environment of cbuild; their values are in the key."`
+	Dir          string                 `hcl:"dir" doc:"Directory in which it starts, relative to the run's directory."`
+	Stdin        *engine.Text           `hcl:"stdin" doc:"Text or file for standard input."`
+	Toolchains   []engine.Toolchain     `hcl:"toolchains" doc:"Toolchains whose programs come first in PATH."`
+	Out          engine.Shape           `hcl:"out,shape" doc:"Promised outputs: a path, a list or an object of paths; a trailing slash promises a directory."`
+	Stdout       string                 `hcl:"stdout" doc:"Out that captures standard output; it is out when out is absent."`
+	Network      bool                   `hcl:"network" doc:"Whether it may use the network."`
+	Platform     map[string]string      `hcl:"platform" doc:"Properties of the platform that it needs."`
+	System       engine.Value           `hcl:"system" doc:"\"host\", or a list of host packages added to it."`
+	AllowFailure bool                   `hcl:"allow_failure" key:"no" doc:"A failure is a result like any other and is reused."`
+}
+
+// baseEnv is the environment of every run, before toolchains and the target's own.
+var baseEnv = map[string]string{
+	"PATH": "/usr/bin:/bin", "HOME": "/tmp", "TMPDIR": "/tmp", "LANG": "C.UTF-8", "TZ": "UTC",
+}
+
+// defaultRunTimeout is how long a run may take if it does not say.
+const defaultRunTimeout = 10 * time.Minute
+
+// Plan lays out the run's directory and turns the attributes into a command.
+func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
+	if (len(r.Command) > 0) == (r.Script != nil) {
+		return nil, invalidf("a run has either command or script")
+	}
+	l := &layout{ctx: ctx, rt: rt, dir: self.Instance.Target.Label.Dir, work: path.Clean(r.Dir)}
+	if r.Dir != "" && !inside(r.Dir) {
+		return nil, invalidf("dir = %q is not inside the run's directory", r.Dir)
+	}
+	c, err := r.command(l, self)
+	if err != nil {
+		return nil, err
+	}
+	system, err := r.system(ctx, rt, c)
+	if err != nil {
+		return nil, err
+	}
+	c.Timeout, c.Memory = r.Timeout, int64(r.Memory)
+	if c.Timeout == 0 {
+		c.Timeout = defaultRunTimeout
+	}
+	key := c.Key(system, sortedPairs(r.Platform))
+	p := &engine.Plan{
+		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor},
+		Pool:    engine.CPUPool,
+		Slots:   r.CPU,
+		Retries: r.retries(2),
+		Want:    engine.Conditions{Timeout: c.Timeout, Memory: c.Memory, Machine: rt.Machine},
+		Class:   rt.Executor.Class(),
+		Fresh:   r.Cache == "no",
+		Shape:   r.shape(),
+	}
+	if r.AllowFailure && !r.Network {
+		p.Reuse = func(*engine.Result) bool { return true }
+	}
+	return p, nil
+}
+
+// retries returns the attribute, or n if it is absent.
+func (c *Common) retries(n int) int {
+	if c.Retries != nil {
+		return *c.Retries
+	}
+	return n
+}
+
+// shape is the out of the target: standard output where it promises nothing else.
+func (r *Run) shape() engine.Shape {
+	if r.Out == nil && r.Stdout != "" {
+		return engine.OutSpec{Path: path.Clean(r.Stdout)}
+	}
+	return r.Out
+}
+
+// command builds the command. The order in which it looks at the attributes is that in which artifacts get their numbers.
+func (r *Run) command(l *layout, self Self) (*engine.Command, error) {
+	c := &engine.Command{Name: self.Instance.Name(), Network: r.Network}
+	if l.work != "." {
+		c.Dir = l.work
+	}
+	env := maps.Clone(baseEnv)
+	for _, t := range r.Toolchains {
+		l.tool(c, env, t)
+	}
+	in, err := l.inputs(r.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.with(r.With); err != nil {
+		return nil, err
+	}
+	if err := r.program(c, l, env, in); err != nil {
+		return nil, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
+		env[name] = l.render(r.Env[name])
+	}
+	for _, name := range r.PassEnv {
+		if v, ok := l.rt.Env(name); ok {
+			env[name] = v
+		}
+	}
+	if r.Stdin != nil {
+		if c.Stdin, err = l.stdin(*r.Stdin); err != nil {
+			return nil, err
+		}
+	}
+	if c.Outs, err = r.outs(); err != nil {
+		return nil, err
+	}
+	if r.Stdout != "" {
+		c.Stdout = path.Clean(r.Stdout)
+	}
+	c.Env = sortedPairs(env)
+	c.Mounts, err = l.sorted()
+	return c, err
+}
+
+// program sets what is executed: the command, or the shell with the script and the variables for it.
+func (r *Run) program(c *engine.Command, l *layout, env map[string]string, in *string) error {
+	if r.Script == nil {
+		for _, t := range r.Command {
+			c.Argv = append(c.Argv, l.render(t))
+		}
+		return nil
+	}
+	c.Argv = []string{"sh", "-eu"}
+	if len(r.Shell) > 0 {
+		c.Argv = nil
+		for _, t := range r.Shell {
+			c.Argv = append(c.Argv, l.render(t))
+		}
+	}
+	c.Argv = append(c.Argv, engine.ScriptPath)
+	c.Script = l.render(*r.Script)
+	if in != nil {
+		env["in"] = *in
+	} else if mentions(c.Script, "in") {
+		return invalidf("$in stands only for plain lists of inputs whose paths hold no spaces: use command, or name the paths in env")
+	}
+	var all []string
+	forEachOut(r.shape(), "", func(name string, o engine.OutSpec) {
+		p := l.relative(o.Path)
+		all = append(all, p)
+		if name != "" {
+			env["out_"+name] = p
+		}
+	})
+	if _, named := r.shape().(engine.Object); !named && len(all) > 0 {
+		env["out"] = strings.Join(all, " ")
+	}
+	return nil
+}
+
+// mentions reports whether a shell script mentions the variable.
+func mentions(script, name string) bool {
+	for rest := script; ; {
+		i := strings.IndexByte(rest, '$')
+		if i < 0 {
+			return false
+		}
+		rest = strings.TrimPrefix(rest[i+1:], "{")
+		after, ok := strings.CutPrefix(rest, name)
+		if ok && (after == "" || !wordByte(after[0])) {
+			return true
+		}
+	}
+}
+
+func wordByte(c byte) bool {
+	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// outs lists everything that the run promises.
+func (r *Run) outs() ([]engine.OutSpec, error) {
+	var outs []engine.OutSpec
+	var bad error
+	add := func(_ string, o engine.OutSpec) {
+		o.Path = path.Clean(o.Path)
+		if !inside(o.Path) || o.Path == "." {
+			bad = invalidf("out %q is not inside the run's directory", o.Path)
+		}
+		if !slices.ContainsFunc(outs, func(x engine.OutSpec) bool { return x.Path == o.Path }) {
+			outs = append(outs, o)
+		}
+	}
+	forEachOut(r.Out, "", add)
+	if r.Stdout != "" {
+		add("", engine.OutSpec{Path: r.Stdout})
+	}
+	slices.SortFunc(outs, func(x, y engine.OutSpec) int { return strings.Compare(x.Path, y.Path) })
+	return outs, bad
+}
+
+// forEachOut calls f for every OutSpec in shape, objects by the order of their names; name is that in the outermost object.
+func forEachOut(shape engine.Shape, name string, f func(name string, o engine.OutSpec)) {
+	switch s := shape.(type) {
+	case engine.OutSpec:
+		f(name, s)
+	case []engine.Value:
+		for _, v := range s {
+			forEachOut(v, name, f)
+		}
+	case engine.Object:
+		for _, k := range slices.Sorted(maps.Keys(s)) {
+			member := name
+			if member == "" {
+				member = k
+			}
+			forEachOut(s[k], member, f)
+		}
+	}
+}
+
+// system returns the lines for what the run may use of the machine.
+func (r *Run) system(ctx context.Context, rt *Runtime, c *engine.Command) ([]string, error) {
+	var packages []string
+	switch s := r.System.(type) {
+	case nil:
+	case string:
+		if s != "host" {
+			return nil, invalidf("system = %q: only \"host\" and lists of host packages are supported yet", s)
+		}
+	case []engine.Value:
+		for _, v := range s {
+			name, ok := v.(string)
+			if !ok {
+				return nil, invalidf("system is a list of names of packages")
+			}
+			packages = append(packages, name)
+		}
+	default:
+		return nil, invalidf("system is \"host\" or a list of names of packages")
+	}
+	programs := slices.Clone(r.Tools)
+	first := c.Argv[0]
+	if !strings.Contains(first, "/") && !strings.ContainsRune(first, '\uFDD0') {
+		programs = append([]string{first}, programs...)
+	}
+	lines, portable, err := rt.System.Host(ctx, programs, packages)
+	if err != nil && len(r.Toolchains) > 0 && len(programs) > len(r.Tools) {
+		// The toolchain brings the program; the host need not have it.
+		lines, portable, err = rt.System.Host(ctx, r.Tools, packages)
+	}
+	if err == nil && !portable {
+		lines = append(slices.Clone(lines), "machine "+rt.Machine)
+	}
+	return lines, err
+}
+
+// runAction executes a command.
+type runAction struct {
+	command  *engine.Command
+	key      engine.Key
+	preimage *engine.KeyBuilder
+	executor engine.Executor
+}
+
+func (a *runAction) Key() engine.Key  { return a.key }
+func (a *runAction) Preimage() []byte { return a.preimage.Preimage() }
+
+// Do executes the command. A pass without a promised out is a fail: the next target could not use it.
+func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
+	res, err := a.executor.Execute(ctx, a.command)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range a.command.Outs {
+		if _, there := res.Out(o.Path); !there && !o.Optional && res.Status == engine.Pass {
+			res.Status = engine.Fail
+			res.Facts = map[string]string{"missing": o.Path}
+		}
+	}
+	return res, nil
+}
+
+func sortedPairs(m map[string]string) []string {
+	pairs := make([]string, 0, len(m))
+	for k, v := range m {
+		pairs = append(pairs, k+"="+v)
+	}
+	slices.Sort(pairs)
+	return pairs
+}
+
+// inside reports whether p, relative and with forward slashes, stays inside the directory that it is relative to.
+func inside(p string) bool {
+	p = path.Clean(p)
+	return p != ".." && !strings.HasPrefix(p, "../") && !path.IsAbs(p)
+}
+
+func invalidf(format string, args ...any) error {
+	return &engine.InvalidError{Err: fmt.Errorf(format, args...)}
+}
+
+// stdin stores literal text, or returns the digest of the file that t is.
+func (l *layout) stdin(t engine.Text) (cas.Digest, error) {
+	if a, ok := t.Single(); ok {
+		if a.Kind != engine.FileKind {
+			return cas.Digest{}, invalidf("stdin is a directory")
+		}
+		return a.Digest, nil
+	}
+	s, ok := t.IsLiteral()
+	if !ok {
+		return cas.Digest{}, invalidf("stdin is either text or one file, not both")
+	}
+	return cas.PutBytes(l.ctx, l.rt.Store, []byte(s))
+}
