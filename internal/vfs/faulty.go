@@ -238,4 +238,3 @@ func (f *faultyFile) Close() error {
 	err := f.fs.call("close", f.name)
 	return errors.Join(err, f.File.Close())
 }
-
