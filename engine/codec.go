@@ -88,6 +88,7 @@ const (
 	tagObject
 	tagOutSpec
 	tagRow
+	tagText
 )
 
 // AppendValue appends the encoding of v, or of the Shape v, to buf. A *Row inside v is encoded by row, which appends to its argument
@@ -119,6 +120,8 @@ func appendValue(buf []byte, v Value, row func([]byte, *Row) ([]byte, error), de
 		return appendList(buf, v, row, depth)
 	case Object:
 		return appendObject(buf, v, row, depth)
+	case Text:
+		return appendText(buf, v), nil
 	case *Row:
 		if row != nil {
 			return appendRow(buf, v, row)
@@ -145,6 +148,34 @@ func appendObject(buf []byte, v Object, row func([]byte, *Row) ([]byte, error), 
 		}
 	}
 	return buf, nil
+}
+
+func appendText(buf []byte, t Text) []byte {
+	buf = binary.AppendUvarint(append(buf, tagText), uint64(len(t)))
+	for _, p := range t {
+		if p.Artifact != nil {
+			buf = appendArtifact(append(buf, 1), *p.Artifact)
+		} else {
+			buf = appendString(append(buf, 0), p.Lit)
+		}
+	}
+	return buf
+}
+
+func (d *decoder) text() Value {
+	t := make(Text, d.count())
+	for i := range t {
+		if d.flags(1) == 1 {
+			a := d.artifact()
+			t[i].Artifact = &a
+		} else {
+			t[i].Lit = d.string()
+		}
+		if d.err != nil {
+			return nil
+		}
+	}
+	return t
 }
 
 func appendRow(buf []byte, r *Row, row func([]byte, *Row) ([]byte, error)) ([]byte, error) {
@@ -194,6 +225,8 @@ func (d *decoder) value(row func([]byte) (*Row, error), depth int) Value {
 		return d.object(row, depth)
 	case tagRow:
 		return d.row(row)
+	case tagText:
+		return d.text()
 	default:
 		d.failf("tag %d is not known", tag)
 		return nil

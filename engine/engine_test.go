@@ -532,6 +532,81 @@ func TestRandomGraphsFinish(t *testing.T) {
 	}
 }
 
+// spool is scratch space in memory.
+type spool struct {
+	mu   sync.Mutex
+	data []byte
+}
+
+func (s *spool) Append(p []byte) (int64, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := int64(len(s.data))
+	s.data = append(s.data, p...)
+	return at, nil
+}
+
+func (s *spool) ReadAt(p []byte, offset int64) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return copy(p, s.data[offset:]), nil
+}
+
+// TestSealedRowsAreReadBack has a reader that starts when the first rows are long out of memory.
+func TestSealedRowsAreReadBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scratch := &spool{}
+		keys := numbered(5000)
+		fails := func(_ context.Context, _ engine.View, i engine.Instance) (*engine.Plan, error) {
+			if i.Key == "k0007" {
+				return nil, &engine.SkippedError{Cause: "no reason"}
+			}
+			r := engine.Result{Status: engine.Fail, ExitCode: 3, Facts: map[string]string{"key": i.Key}}
+			return &engine.Plan{Shape: engine.OutSpec{Path: "o"}, Action: &action{key: i.Key, do: func(context.Context) (*engine.Result, error) { return &r, nil }}}, nil
+		}
+		b := newBuild(engine.Options{Jobs: 4, Window: 64, Spool: func() (engine.Spool, error) { return scratch, nil }},
+			&engine.Target{Label: label("a"), Items: items(keys...), Plan: fails},
+			&engine.Target{Label: label("b"), Over: over("a"), Needs: stream("a"), Plan: takes(0)},
+			&engine.Target{Label: label("late"), Needs: []engine.Need{{Label: label("b"), Mode: engine.WholeMode}}, Plan: func(ctx context.Context, v engine.View, i engine.Instance) (*engine.Plan, error) {
+				n := 0
+				for r, err := range v.Whole(ctx, label("b")) {
+					if err != nil {
+						return nil, err
+					}
+					a := r.Value.(*engine.Row)
+					if r.Key != keys[n] || a.Key != keys[n] || !r.Cells[0].OK() || a.Value != keys[n] {
+						return nil, fmt.Errorf("row %d is %+v", n, r)
+					}
+					want := engine.Class("fail")
+					if r.Key == "k0007" {
+						want = engine.ClassSkipped
+					}
+					if c := a.Cells[0]; c.Class() != want || want == "fail" && (c.Result.Facts["key"] != keys[n] || c.Shape != engine.OutSpec{Path: "o"}) {
+						return nil, fmt.Errorf("element %d is %+v", n, c)
+					}
+					n++
+				}
+				if n != len(keys) {
+					return nil, fmt.Errorf("%d rows", n)
+				}
+				r, err := v.Row(ctx, label("b"), "k0123")
+				if err != nil || r.Key != "k0123" {
+					return nil, fmt.Errorf("%v, %w", r, err)
+				}
+				return takes(0)(ctx, v, i)
+			}})
+		b.run(t, "late")
+		for r := range b.Whole(t.Context(), label("late")) {
+			if !r.Cells[0].OK() {
+				t.Error(r.Cells[0].Err)
+			}
+		}
+		if len(scratch.data) == 0 {
+			t.Error("nothing was sealed")
+		}
+	})
+}
+
 func randomGraph(seed uint64) []*engine.Target {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var targets []*engine.Target

@@ -67,7 +67,9 @@ func (f *feed) seal(n int) error {
 	}
 	var data []byte
 	for _, r := range f.tail[:n] {
-		data = f.codec.append(data, r)
+		if data, err = f.codec.append(data, r); err != nil {
+			return err
+		}
 	}
 	offset, err := spool.Append(data)
 	if err != nil {
@@ -210,15 +212,7 @@ func (f *feed) load(at chunk) ([]*Row, error) {
 	if _, err := at.spool.ReadAt(data, at.offset); err != nil {
 		return nil, err
 	}
-	rows := make([]*Row, 0, at.rows)
-	for range at.rows {
-		row, rest, err := f.codec.decode(data)
-		if err != nil {
-			return nil, err
-		}
-		rows, data = append(rows, row), rest
-	}
-	return rows, nil
+	return f.codec.decodeAll(data, at.rows)
 }
 
 // at returns the row at place, which must exist.
