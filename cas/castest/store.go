@@ -133,11 +133,12 @@ func testMissing(t *testing.T, s cas.Store) {
 }
 
 func testFailingReader(t *testing.T, s cas.Store) {
-	broken := errors.New("broken")
 	for _, n := range []int{0, 10, 100_000, 2 << 20} {
 		data := make([]byte, n)
-		if d, err := s.Put(t.Context(), io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken))); !errors.Is(err, broken) {
-			t.Errorf("%d bytes, then an error: %v, %v", n, d, err)
+		for _, broken := range []error{errors.New("broken"), io.ErrUnexpectedEOF} {
+			if d, err := s.Put(t.Context(), io.MultiReader(bytes.NewReader(data), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+				t.Errorf("%d bytes, then %v: %v, %v", n, broken, d, err)
+			}
 		}
 		if m, err := s.Missing(t.Context(), []cas.Digest{cas.Of(data)}); err != nil || len(m) != 1 {
 			t.Errorf("%d bytes, then an error: they are stored (%v)", n, err)
