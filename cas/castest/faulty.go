@@ -87,7 +87,7 @@ func (f *Faulty) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
 	if err := f.call("put"); err != nil {
 		return cas.Digest{}, err
 	}
-	data, err := io.ReadAll(r)
+	data, err := io.ReadAll(until{ctx, r})
 	if err != nil {
 		return cas.Digest{}, err
 	}

@@ -5,6 +5,7 @@ package castest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -43,7 +44,7 @@ func (m *Memory) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) 
 
 // Put is cas.Store's.
 func (m *Memory) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
-	data, err := io.ReadAll(r)
+	data, err := io.ReadAll(until{ctx, r})
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -55,6 +56,19 @@ func (m *Memory) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
 	defer m.mu.Unlock()
 	m.blobs[d.Hash] = data
 	return d, nil
+}
+
+// An until is a reader that ends with its context.
+type until struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (u until) Read(p []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.r.Read(p)
 }
 
 // Missing is cas.Store's.
@@ -119,7 +133,7 @@ func (m *MemoryActionCache) Record(ctx context.Context, r engine.Record) error {
 		return err
 	}
 	if r.Key.IsZero() {
-		return fmt.Errorf("record: the zero key is never stored")
+		return errors.New("record: the zero key is never stored")
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()

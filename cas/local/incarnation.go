@@ -1,0 +1,152 @@
+package local
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"cbuild/internal/vfs"
+)
+
+// An incarnation is this process as the store sees it: a directory for temporary files that nobody else writes to, with a lock that
+// ends with the process. It is made when it is first needed, so that reading needs none.
+type incarnation struct {
+	store *Local
+	seq   atomic.Uint64
+
+	mu   sync.Mutex
+	dir  string   // guarded by mu; empty until it is needed
+	lock vfs.File // guarded by mu
+}
+
+// create makes a new temporary file, read-only for everybody but the writer. If the directory vanished, because somebody took this
+// process for dead, there is a new one.
+func (i *incarnation) create() (f vfs.File, name string, err error) {
+	for range 2 {
+		dir, err := i.open()
+		if err != nil {
+			return nil, "", err
+		}
+		name = dir + "/" + strconv.FormatUint(i.seq.Add(1), 36)
+		f, err = i.store.fs.Create(name, 0o444)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return f, name, err
+		}
+		i.forget(dir)
+	}
+	return nil, "", fmt.Errorf("the directory of the temporary file %s vanishes: %w", name, fs.ErrNotExist)
+}
+
+// open returns the directory. It holds mu while it makes it, once: everybody else needs it too.
+func (i *incarnation) open() (string, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.dir != "" {
+		return i.dir, nil
+	}
+	var id [16]byte
+	rand.Read(id[:]) //nolint:errcheck // it never fails
+	dir := filepath.Join(i.store.dir, "tmp", hex.EncodeToString(id[:]))
+	if err := i.store.fs.MkdirAll(dir, 0o777); err != nil {
+		return "", err
+	}
+	lock, err := lockDir(i.store.fs, dir)
+	if err != nil {
+		_ = i.store.fs.RemoveAll(dir)
+		return "", err
+	}
+	i.dir, i.lock = dir, lock
+	return dir, nil
+}
+
+// lockDir locks the directory of an incarnation. Only then it says on which machine and boot: until it does, nobody can prove that
+// the owner is dead.
+func lockDir(fsys vfs.FS, dir string) (vfs.File, error) {
+	f, err := fsys.Create(filepath.Join(dir, "lock"), 0o666)
+	if err != nil {
+		return nil, err
+	}
+	ok, err := f.TryLock()
+	if err == nil && !ok {
+		err = fmt.Errorf("lock %s: taken", dir)
+	}
+	if err == nil {
+		_, err = f.Write([]byte(place(fsys)))
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// place says where this process runs: two lines, host name and boot.
+func place(fsys vfs.FS) string {
+	host, _ := os.Hostname()
+	boot, _ := fsys.ReadFile("/proc/sys/kernel/random/boot_id")
+	return "host " + host + "\nboot " + strings.TrimSpace(string(boot)) + "\n"
+}
+
+func (i *incarnation) forget(dir string) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.dir == dir {
+		_ = i.lock.Close()
+		i.dir, i.lock = "", nil
+	}
+}
+
+func (i *incarnation) close() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.dir == "" {
+		return nil
+	}
+	err := i.store.fs.RemoveAll(i.dir)
+	err = errors.Join(err, i.lock.Close())
+	i.dir, i.lock = "", nil
+	return err
+}
+
+// sweep removes the directories of dead incarnations. It is a favour to the disk: it gives up silently.
+func (l *Local) sweep() {
+	tmp := filepath.Join(l.dir, "tmp")
+	entries, err := l.fs.ReadDir(tmp)
+	if err != nil {
+		return
+	}
+	here := place(l.fs)
+	for _, e := range entries {
+		if dir := filepath.Join(tmp, e.Name()); e.IsDir() && l.dead(dir, here) {
+			_ = l.fs.RemoveAll(dir)
+		}
+	}
+}
+
+// dead reports whether the owner of dir is provably dead: it ran here, and its lock is free. That it ran here means the same host
+// name or the same boot, for a container has a name of its own and a machine that was started again another boot.
+func (l *Local) dead(dir, here string) bool {
+	f, err := l.fs.Open(filepath.Join(dir, "lock"))
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	if free, err := f.TryLock(); err != nil || !free {
+		return false
+	}
+	there := make([]byte, 1024)
+	n, _ := f.ReadAt(there, 0)
+	host, boot, ok := strings.Cut(string(there[:n]), "\n")
+	if !ok || !strings.HasSuffix(boot, "\n") {
+		return false
+	}
+	ourHost, ourBoot, _ := strings.Cut(here, "\n")
+	return host == ourHost || (boot == ourBoot && boot != "boot \n")
+}

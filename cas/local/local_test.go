@@ -1,0 +1,439 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"cbuild/cas"
+	"cbuild/cas/castest"
+	"cbuild/engine"
+)
+
+func open(t testing.TB, dir string) *Local {
+	t.Helper()
+	l, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return l
+}
+
+func TestStore(t *testing.T) {
+	castest.Store(t, func(t *testing.T) cas.Store { return open(t, t.TempDir()) })
+}
+
+func TestActionCache(t *testing.T) {
+	castest.ActionCache(t, func(t *testing.T) engine.ActionCache { return open(t, t.TempDir()) })
+}
+
+// cold is a store that is opened anew for every call, so that nothing is remembered as checked.
+type cold struct {
+	t   *testing.T
+	dir string
+}
+
+func (c cold) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
+	return open(c.t, c.dir).Open(ctx, d)
+}
+
+func (c cold) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
+	return open(c.t, c.dir).Put(ctx, r)
+}
+
+func (c cold) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error) {
+	return open(c.t, c.dir).Missing(ctx, ds)
+}
+
+func TestStoreThatRemembersNothing(t *testing.T) {
+	castest.Store(t, func(t *testing.T) cas.Store { return cold{t, t.TempDir()} })
+}
+
+func put(t testing.TB, s cas.Store, data []byte) cas.Digest {
+	t.Helper()
+	d, err := cas.PutBytes(t.Context(), s, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// files lists the regular files below dir.
+func files(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(p string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			names = append(names, p)
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	return names
+}
+
+func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
+	l := open(t, t.TempDir())
+	for name, c := range map[string]struct {
+		data []byte
+		form form
+	}{
+		"small":         {bytes.Repeat([]byte("a"), minCompress-1), raw},
+		"text":          {bytes.Repeat([]byte("a"), minCompress), compressed},
+		"noise":         {castest.Content(1, 5000), raw},
+		"large text":    {make([]byte, 5<<20), compressed},
+		"large noise":   {castest.Content(2, 1<<20), raw},
+		"begins as one": {append(castest.Content(3, chunk), make([]byte, 1<<20)...), raw},
+	} {
+		d := put(t, l, c.data)
+		if _, err := os.Stat(l.blobPath(d, c.form)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestBlobsAreReadOnly(t *testing.T) {
+	l := open(t, t.TempDir())
+	put(t, l, []byte("a"))
+	for _, name := range files(t, filepath.Join(l.Dir(), "blob")) {
+		if fi, err := os.Stat(name); err != nil || fi.Mode().Perm()&0o222 != 0 {
+			t.Errorf("%v, %v", fi.Mode(), err)
+		}
+	}
+}
+
+func TestWhatIsThereIsNotWrittenAgain(t *testing.T) {
+	dir := t.TempDir()
+	for _, data := range [][]byte{[]byte("small"), make([]byte, 1<<20)} {
+		l := open(t, dir)
+		d := put(t, l, data)
+		form, _, err := l.find(d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := os.Stat(l.blobPath(d, form))
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := open(t, dir)
+		put(t, other, data)
+		after, err := os.Stat(l.blobPath(d, form))
+		if err != nil || !os.SameFile(before, after) || other.Stats().Existing != 1 {
+			t.Errorf("%d bytes: another file, or %v, %+v", len(data), err, other.Stats())
+		}
+	}
+}
+
+func TestCloseLeavesNoTemporaryFiles(t *testing.T) {
+	dir := t.TempDir()
+	l, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, l, []byte("a"))
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left := files(t, filepath.Join(dir, "tmp")); len(left) > 0 {
+		t.Errorf("left %v", left)
+	}
+	put(t, l, []byte("b")) // a closed store goes on: it makes another directory
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestOpenSweepsAfterTheDeadOnly(t *testing.T) {
+	dir := t.TempDir()
+	alive := open(t, dir)
+	put(t, alive, []byte("a"))
+	dead := filepath.Join(dir, "tmp", "dead")
+	elsewhere := filepath.Join(dir, "tmp", "elsewhere")
+	starting := filepath.Join(dir, "tmp", "starting")
+	for d, lock := range map[string]string{dead: place(alive.fs), elsewhere: "host not-this-one\nboot 7\n", starting: ""} {
+		if err := os.MkdirAll(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for name, content := range map[string]string{"lock": lock, "1": "torn"} {
+			if err := os.WriteFile(filepath.Join(d, name), []byte(content), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	open(t, dir)
+	for d, want := range map[string]bool{dead: false, elsewhere: true, starting: true, alive.temp.dir: true} {
+		if _, err := os.Stat(d); (err == nil) != want {
+			t.Errorf("%s: there is %v, want %v", filepath.Base(d), err == nil, want)
+		}
+	}
+	put(t, alive, []byte("b"))
+}
+
+func TestALostTemporaryDirectoryIsMadeAnew(t *testing.T) {
+	l := open(t, t.TempDir())
+	put(t, l, []byte("a"))
+	if err := os.RemoveAll(filepath.Join(l.Dir(), "tmp")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, l, []byte("b"))
+}
+
+func TestOpenRefusesCleanly(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	foreign := filepath.Join(dir, "home")
+	future := filepath.Join(dir, "future")
+	for name, content := range map[string]string{file: "x", foreign + "/notes.txt": "x", future + "/VERSION": sealed("cbuild-cas 9 blake4")} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for where, want := range map[string]string{
+		file: "not a directory", filepath.Join(file, "sub"): "not a directory", foreign: "holds no store", future: `has the format "cbuild-cas 9 blake4"`,
+	} {
+		_, err := Open(where, Options{})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v\nwant one line with %q", where, err, want)
+		}
+	}
+	if got := files(t, foreign); len(got) != 1 {
+		t.Errorf("files were left in a foreign directory: %v", got)
+	}
+}
+
+func TestADamagedVersionIsWrittenAnew(t *testing.T) {
+	dir := t.TempDir()
+	d := put(t, open(t, dir), []byte("a"))
+	name := filepath.Join(dir, "VERSION")
+	for _, damage := range []string{"", "cbuild-cas 9 blake4\n", sealed(format)[:10], "\x00\x00"} {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(damage), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := open(t, dir).Missing(t.Context(), []cas.Digest{d}); err != nil || len(m) > 0 {
+			t.Errorf("%q: missing %v, %v", damage, m, err)
+		}
+		if got, err := os.ReadFile(name); err != nil || string(got) != sealed(format) {
+			t.Errorf("%q: VERSION is %q, %v", damage, got, err)
+		}
+	}
+}
+
+func TestAnUnreadableStoreIsSaidInOneLine(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Log("as root: permissions do not hold; fault_test.go covers the error")
+	}
+	dir := filepath.Join(t.TempDir(), "locked")
+	if err := os.Mkdir(dir, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	l, err := Open(filepath.Join(dir, "cas"), Options{})
+	if err == nil {
+		l.Close()
+	}
+	if (err == nil) != (os.Getuid() == 0) || err != nil && strings.Contains(err.Error(), "\n") {
+		t.Errorf("err = %v", err)
+	}
+}
+
+func TestPassesWhoseBlobsAreLostYield(t *testing.T) {
+	l := open(t, t.TempDir())
+	k := engine.Key{1}
+	record := func(content string) cas.Digest {
+		d := put(t, l, []byte(content))
+		root, err := cas.PutTree(t.Context(), l, []cas.Entry{{Path: "a/b", Digest: d}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := engine.Output{Path: "t", Artifact: engine.Artifact{Kind: engine.TreeKind, Digest: root}}
+		if err := l.Record(t.Context(), engine.Record{Key: k, Result: &engine.Result{Outs: []engine.Output{out}}}); err != nil {
+			t.Fatal(err)
+		}
+		return root
+	}
+	chosen := func() cas.Digest {
+		r, reason, err := l.Lookup(t.Context(), k, engine.Conditions{}, engine.LookupNormal)
+		if err != nil || r == nil {
+			t.Fatal(reason, err)
+		}
+		return r.Outs[0].Digest
+	}
+	first := record("first")
+	if record("second"); chosen() != first || l.Stats().Differing != 1 {
+		t.Error("another result was chosen although the blobs of the first are there")
+	}
+	if err := os.Remove(l.blobPath(cas.Of([]byte("first")), raw)); err != nil {
+		t.Fatal(err)
+	}
+	if third := record("third"); chosen() != third {
+		t.Error("a result whose blobs are lost stays chosen")
+	}
+}
+
+func TestStoredHasThePreimage(t *testing.T) {
+	l := open(t, t.TempDir())
+	for i, pre := range []string{"", "rule: \"run 1\"\n", strings.Repeat("input: b3:00\n", 1000)} {
+		k := engine.Key{byte(i + 1)}
+		if err := l.Record(t.Context(), engine.Record{Key: k, Conditions: engine.Conditions{Machine: "m", Memory: 7}, Result: &engine.Result{}, Preimage: []byte(pre)}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := l.Stored(t.Context(), k)
+		if err != nil || string(r.Preimage) != pre || r.Conditions.Machine != "m" || r.Conditions.Memory != 7 || r.Key != k {
+			t.Errorf("%+v, %v", r, err)
+		}
+	}
+	if _, err := l.Stored(t.Context(), engine.Key{9}); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("err = %v", err)
+	}
+}
+
+// TestRecordIsGolden fails when the form of records changes: then recordMagic and docs/FORMATS.md change too.
+func TestRecordIsGolden(t *testing.T) {
+	l := open(t, t.TempDir())
+	got := l.encodeRecord(&engine.Record{Key: engine.Key{0xaa}, Conditions: engine.Conditions{Sandbox: engine.SandboxFull, Timeout: 5, Memory: 6, Machine: "m"}, Result: &engine.Result{ExitCode: 1}, Preimage: []byte("p")})
+	want := "aa" + strings.Repeat("00", 31) + "01" + "0a" + "0c" + "016d" + "08" + "0100020000000000" + "00" + "70"
+	if fmt.Sprintf("%x", got) != want {
+		t.Errorf("got  %x\nwant %s", got, want)
+	}
+}
+
+func FuzzDecodeRecord(f *testing.F) {
+	l := open(f, f.TempDir())
+	body := l.encodeRecord(&engine.Record{Key: engine.Key{1}, Conditions: engine.Conditions{Machine: "m"}, Result: &engine.Result{ExitCode: 1}, Preimage: make([]byte, 1000)})
+	f.Add(body)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		sum := recordSum(body)
+		data := append(append([]byte(recordMagic), sum[:sumSize]...), body...)
+		if r, err := decodeRecord(data); err == nil && r.Result == nil {
+			t.Error("neither a record nor an error")
+		} else if errors.Is(err, errDamaged) {
+			t.Errorf("a right checksum is called damage: %v", err)
+		} else if err == nil {
+			_, _ = l.unpackPreimage(r.Preimage)
+		}
+		_, _ = decodeRecord(body)
+	})
+}
+
+// TestMain lets the test binary be one of several processes on a store.
+func TestMain(m *testing.M) {
+	if dir := os.Getenv("TEST_STORE"); dir != "" {
+		if err := oneOfMany(dir, os.Getenv("TEST_SEED")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// shared is the i-th blob that all processes put.
+func shared(i int) []byte {
+	if i%10 == 0 {
+		return bytes.Repeat([]byte{byte(i)}, 200_000)
+	}
+	return castest.Content(uint64(i), i*97)
+}
+
+const sharedBlobs = 100
+
+func oneOfMany(dir, seed string) error {
+	l, err := Open(dir, Options{})
+	if err != nil {
+		return err
+	}
+	defer l.Close() //nolint:errcheck // the parent looks
+	offset, err := strconv.Atoi(seed)
+	if err != nil {
+		return err
+	}
+	for j := range sharedBlobs {
+		i := (j + offset*13) % sharedBlobs
+		d, err := cas.PutBytes(context.Background(), l, shared(i))
+		if err != nil {
+			return err
+		}
+		r := engine.Record{Key: engine.Key(d.Hash), Result: &engine.Result{Log: d}}
+		if err := l.Record(context.Background(), r); err != nil {
+			return err
+		}
+		if data, err := cas.ReadAll(context.Background(), l, d, 1<<20); err != nil || !bytes.Equal(data, shared(i)) {
+			return fmt.Errorf("blob %d: %w", i, err)
+		}
+	}
+	return nil
+}
+
+func TestProcessesShareAStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cas")
+	var cmds []*exec.Cmd
+	for i := range 8 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), "TEST_STORE="+dir, "TEST_SEED="+strconv.Itoa(i))
+		cmd.Stderr = os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		cmds = append(cmds, cmd)
+	}
+	for _, cmd := range cmds {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	l := open(t, dir)
+	rep, err := l.Verify(t.Context())
+	if err != nil || len(rep.Damaged) > 0 || rep.Blobs != sharedBlobs || rep.Records != sharedBlobs {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if left := files(t, filepath.Join(dir, "tmp")); len(left) > 0 {
+		t.Errorf("temporary files are left: %v", left)
+	}
+}
+
+func TestAKilledProcessLeavesAGoodStore(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cas")
+	for i := range 5 {
+		cmd := exec.CommandContext(t.Context(), os.Args[0])
+		cmd.Env = append(os.Environ(), "TEST_STORE="+dir, "TEST_SEED="+strconv.Itoa(i))
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for range 200_000 { // until it is well under way
+			if blobs, _ := filepath.Glob(filepath.Join(dir, "blob", "*", "*")); len(blobs) > 3+10*i {
+				break
+			}
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Wait()
+		if rep, err := open(t, dir).Verify(t.Context()); err != nil || len(rep.Damaged) > 0 {
+			t.Errorf("%+v, %v", rep, err)
+		}
+	}
+	open(t, dir)
+	if left := files(t, filepath.Join(dir, "tmp")); len(left) > 0 {
+		t.Errorf("temporary files are left: %v", left)
+	}
+}

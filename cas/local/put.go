@@ -1,0 +1,133 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"cbuild/cas"
+	"cbuild/internal/vfs"
+)
+
+// Put is cas.Store's. A blob that is there and sound is not written again. Durability: the blob is written and renamed, not synced, so
+// a kill loses nothing and a power cut may.
+func (l *Local) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
+	if err := ctx.Err(); err != nil {
+		return cas.Digest{}, err
+	}
+	l.counters.puts.Add(1)
+	buf := l.codec.buffer()
+	defer l.codec.putBuffer(buf)
+	src := &source{ctx: ctx, r: r}
+	n, all, err := fill(src, *buf)
+	if err != nil {
+		return cas.Digest{}, fmt.Errorf("put: %w", err)
+	}
+	var d cas.Digest
+	if all {
+		d, err = l.putSmall(ctx, (*buf)[:n])
+	} else {
+		d, err = l.putLarge(ctx, *buf, src)
+	}
+	if err != nil {
+		return cas.Digest{}, fmt.Errorf("put: %w", err)
+	}
+	return d, nil
+}
+
+// fill reads until buf is full or r ends, and says whether that was all. Unlike io.ReadFull it takes only io.EOF for an end: a
+// reader that was cut off says io.ErrUnexpectedEOF.
+func fill(r io.Reader, buf []byte) (n int, all bool, err error) {
+	for n < len(buf) {
+		m, err := r.Read(buf[n:])
+		n += m
+		if err == io.EOF {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
+}
+
+func (l *Local) putSmall(ctx context.Context, data []byte) (cas.Digest, error) {
+	d := cas.Of(data)
+	if l.sound(ctx, d) {
+		l.counters.existing.Add(1)
+		return d, nil
+	}
+	form := raw
+	if small := l.codec.shrink(data); small != nil {
+		form, data = compressed, small
+	}
+	if err := l.writeFile(l.blobPath(d, form), data); err != nil {
+		return cas.Digest{}, err
+	}
+	l.checked.add(d.Hash)
+	return d, nil
+}
+
+// putLarge stores a blob that begins with head and goes on with r. Head decides its form; it is then used as a buffer.
+func (l *Local) putLarge(ctx context.Context, head []byte, r io.Reader) (cas.Digest, error) {
+	f, temp, err := l.temp.create()
+	if err != nil {
+		return cas.Digest{}, err
+	}
+	form := raw
+	if l.codec.shrink(head) != nil {
+		form = compressed
+	}
+	d, err := l.stream(f, form, head, r)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = ctx.Err()
+	}
+	switch {
+	case err != nil:
+		l.discard(temp)
+		return cas.Digest{}, err
+	case l.sound(ctx, d):
+		l.counters.existing.Add(1)
+		l.discard(temp)
+		return d, nil
+	}
+	if err := l.publish(temp, l.blobPath(d, form)); err != nil {
+		return cas.Digest{}, err
+	}
+	l.checked.add(d.Hash)
+	return d, nil
+}
+
+// stream writes head and the rest to f in the given form, hashing them on the way.
+func (l *Local) stream(f vfs.File, form form, head []byte, r io.Reader) (cas.Digest, error) {
+	var w io.Writer = f
+	end := func() error { return nil }
+	if form == compressed {
+		enc, err := l.codec.writer(f)
+		if err != nil {
+			return cas.Digest{}, err
+		}
+		defer l.codec.putWriter(enc)
+		w, end = enc, enc.Close
+	}
+	h := cas.BLAKE3.New()
+	size := int64(0)
+	for n, all := len(head), false; ; {
+		h.Write(head[:n]) // it never fails
+		size += int64(n)
+		if _, err := w.Write(head[:n]); err != nil {
+			return cas.Digest{}, err
+		}
+		if all {
+			break
+		}
+		var err error
+		if n, all, err = fill(r, head); err != nil {
+			return cas.Digest{}, err
+		}
+	}
+	return cas.Sum(cas.BLAKE3, h, size), end()
+}
