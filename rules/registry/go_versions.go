@@ -271,3 +271,12 @@ func orNull(s string) engine.Value {
 	}
 	return s
 }
+
+// Versions returns the versions of a module that its list names, ascending.
+func (g *Go) Versions(ctx context.Context, path string) ([]string, error) {
+	body, err := g.get(ctx, path, "/@v/list")
+	if err != nil {
+		return nil, err
+	}
+	return parseList(body), nil
+}
