@@ -242,7 +242,10 @@ func (g *Go) describe(ctx context.Context, path string, found []goVersion) ([]en
 			return err
 		})
 	}
-	return items, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 func (g *Go) describeOne(ctx context.Context, path string, v goVersion) (engine.Item, error) {

@@ -31,6 +31,7 @@ type Proxy struct {
 	Generate func(path string) []Module
 
 	name     string
+	signer   string
 	verifier string
 	sums     http.Handler
 
@@ -45,19 +46,26 @@ type Proxy struct {
 // New returns a proxy without modules.
 func New() *Proxy {
 	var id [6]byte
-	rand.Read(id[:])
+	_, _ = rand.Read(id[:]) // never fails
 	name := "sum-" + hex.EncodeToString(id[:]) + ".example"
 	signer, verifier, err := note.GenerateKey(rand.Reader, name)
 	if err != nil {
 		panic(err) // the name is a constant form
 	}
+	return newProxy(name, signer, verifier)
+}
+
+func newProxy(name, signer, verifier string) *Proxy {
 	p := &Proxy{
-		name: name, verifier: verifier,
+		name: name, signer: signer, verifier: verifier,
 		modules: map[string][]Module{}, made: map[string]*artifacts{}, counts: map[string]int{}, faults: map[string][]Fault{},
 	}
 	p.sums = sumdb.NewServer(sumdb.NewTestServer(signer, p.goSum))
 	return p
 }
+
+// Forked returns a proxy without modules whose checksum database has the name and key of p's but another history: a lie.
+func (p *Proxy) Forked() *Proxy { return newProxy(p.name, p.signer, p.verifier) }
 
 // Serve starts p on a loopback port; close the server when done.
 func (p *Proxy) Serve() *httptest.Server { return httptest.NewServer(p) }
