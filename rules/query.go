@@ -149,14 +149,6 @@ func (r *Query) answer(ctx context.Context, rt *Runtime, self Self, start regist
 	return decodePages(text)
 }
 
-// retries returns the attribute retries, or its default.
-func (c *Common) retries(standard int) int {
-	if c.Retries != nil {
-		return *c.Retries
-	}
-	return standard
-}
-
 const (
 	answerName = "answer.json"
 	maxPages   = 1 << 30
@@ -259,29 +251,6 @@ func decodePages(text []byte) ([]registry.Page, error) {
 		}
 	}
 	return pages, nil
-}
-
-// plain turns what encoding/json made into an engine.Value: whole numbers become int64.
-func plain(v any) engine.Value {
-	switch v := v.(type) {
-	case json.Number:
-		if i, err := v.Int64(); err == nil {
-			return i
-		}
-		f, _ := v.Float64()
-		return f
-	case []any:
-		for i := range v {
-			v[i] = plain(v[i])
-		}
-		return v
-	case map[string]any:
-		for k := range v {
-			v[k] = plain(v[k])
-		}
-		return v
-	}
-	return v
 }
 
 // A firstItem is where a key was first seen, and with which value.

@@ -4,10 +4,12 @@ import (
 	"path"
 	"strings"
 	"unicode/utf8"
+
+	"cbuild/cas"
 )
 
 const (
-	maxName = 4096
+	maxName = cas.MaxPath
 	maxPart = 255
 )
 
@@ -18,7 +20,7 @@ func cleanName(name string, depth int) (clean, refused string) {
 	case name == "":
 		return "", "has no name"
 	case len(name) > maxName:
-		return "", "has a name of more than 4096 bytes"
+		return "", "has too long a name"
 	case !utf8.ValidString(name):
 		return "", "has a name that is not UTF-8"
 	case strings.HasPrefix(name, "/"):
