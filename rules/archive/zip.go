@@ -37,15 +37,15 @@ func unpackZip(ctx context.Context, b *builder, f io.ReaderAt, size int64) error
 			files = append(files, content{file, b.digests[i]})
 		}
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(b.opts.Workers)
 	for _, c := range files {
-		if ctx.Err() != nil {
+		if gctx.Err() != nil {
 			break
 		}
 		g.Go(func() error {
 			var err error
-			*c.digest, err = storeZipFile(ctx, b, c.file)
+			*c.digest, err = storeZipFile(gctx, b, c.file)
 			return err
 		})
 	}

@@ -6,6 +6,7 @@ import (
 	"compress/flate"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -134,7 +135,7 @@ func (p *Proxy) goSum(path, version string) ([]byte, error) {
 			return fmt.Appendf(nil, "%s %s %s\n%s %s/go.mod %s\n", path, version, a.sum, path, version, a.modSum), nil
 		}
 	}
-	return nil, fmt.Errorf("not found: %s@%s", path, version)
+	return nil, fmt.Errorf("%s@%s: %w", path, version, fs.ErrNotExist)
 }
 
 func list(versions []Module) []byte {
