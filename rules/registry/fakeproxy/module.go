@@ -135,7 +135,7 @@ func (p *Proxy) goSum(path, version string) ([]byte, error) {
 			return fmt.Appendf(nil, "%s %s %s\n%s %s/go.mod %s\n", path, version, a.sum, path, version, a.modSum), nil
 		}
 	}
-	return nil, fmt.Errorf("%s@%s: %w", path, version, fs.ErrNotExist)
+	return nil, &fs.PathError{Op: "lookup", Path: path + "@" + version, Err: fs.ErrNotExist} // sumdb.Server knows this form only
 }
 
 func list(versions []Module) []byte {
