@@ -54,7 +54,16 @@ func unpackTar(ctx context.Context, b *builder, r io.Reader) error {
 	g.SetLimit(b.opts.Workers)
 	u := &untar{b: b, g: g, sources: map[string]*cas.Digest{}}
 	// What lies between the files is bounded, too: headers and dropped entries can be endless.
-	err = u.read(gctx, tar.NewReader(&boundedReader{stream, 2 * b.most}))
+	most := 2*b.most + 2048*int64(b.limits.Entries)
+	bounded := &boundedReader{stream, most}
+	err = u.read(gctx, tar.NewReader(bounded))
+	if err == nil && bounded.left == most {
+		err = damaged("", io.ErrUnexpectedEOF) // not even the end of an archive
+	}
+	if err == nil && b.opts.Format != Tar {
+		_, err = io.Copy(io.Discard, bounded) // up to the checksum of the compressed stream
+		err = wrapDamage(err)
+	}
 	if werr := g.Wait(); werr != nil {
 		return werr
 	}
@@ -62,6 +71,13 @@ func unpackTar(ctx context.Context, b *builder, r io.Reader) error {
 		err = ctx.Err()
 	}
 	return err
+}
+
+func wrapDamage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return damaged("", err)
 }
 
 // A boundedReader fails after so many bytes.
