@@ -10,6 +10,7 @@ import (
 
 	"cbuild/cas"
 	"cbuild/engine"
+	"cbuild/rules/download"
 	"cbuild/rules/registry"
 )
 
@@ -124,4 +125,8 @@ type Runtime struct {
 	Env func(name string) (string, bool)
 	// Offline forbids every request.
 	Offline bool
+	// Client makes all requests.
+	Client *download.Client
+	// Temp is a directory for files that are gone when an action is done.
+	Temp string
 }

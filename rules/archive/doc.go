@@ -1,2 +1,0 @@
-// Package archive is being built.
-package archive

@@ -1,2 +1,0 @@
-// Package download is being built.
-package download

@@ -1,0 +1,226 @@
+package rules
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"cbuild/engine"
+	"cbuild/rules/archive"
+)
+
+// Fetch are the attributes of a fetch: a download.
+type Fetch struct {
+	Common
+	URL        engine.Value      `hcl:"url,required" doc:"Address, or a list of mirrors; null is unavailable."`
+	SHA256     *string           `hcl:"sha256" doc:"Expected SHA-256, in hexadecimal."`
+	BLAKE3     *string           `hcl:"blake3" doc:"Expected BLAKE3, in hexadecimal."`
+	Integrity  *string           `hcl:"integrity" doc:"Expected SRI digest, or h1: of an unpacked Go module."`
+	Unpack     engine.Value      `hcl:"unpack" doc:"true, or a format such as \"tar.gz\"."`
+	Strip      engine.Value      `hcl:"strip" doc:"Number of leading path elements to drop, or a prefix that every entry must have."`
+	Executable []string          `hcl:"executable" doc:"Globs of files that get the executable bit."`
+	Headers    map[string]string `hcl:"headers" doc:"Headers of the request."`
+}
+
+// fetchTimeout is the longest time of a download, unless `timeout` says otherwise.
+const fetchTimeout = 5 * time.Minute
+
+// treeName is the name of an artifact that was unpacked.
+const treeName = "tree"
+
+// Plan implements Spec. With a checksum, from the attributes or a pin, the key is that and what is made of the download, not where it
+// comes from. Without one the result is not stored, and its checksum is pinned under the address.
+func (r *Fetch) Plan(_ context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
+	urls, err := r.urls(rt)
+	if err != nil {
+		return nil, &engine.InvalidError{Err: err}
+	}
+	if len(urls) == 0 {
+		return nil, &engine.UnavailableError{Err: fmt.Errorf("%s: the registry does not have it", cmpOr(self.Instance.Key, self.Instance.Name()))}
+	}
+	f, err := r.download(rt, self, urls)
+	if err != nil {
+		return nil, &engine.InvalidError{Err: err}
+	}
+	if f.want.isZero() {
+		if err := f.usePin(); err != nil {
+			return nil, err
+		}
+	}
+	return &engine.Plan{
+		Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries),
+		Shape: engine.OutSpec{Path: f.name, Dir: f.unpack != nil},
+		Ahead: sizeOf,
+	}, nil
+}
+
+func cmpOr(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// sizeOf returns the size of a download.
+func sizeOf(r *engine.Result) int64 {
+	n, _ := strconv.ParseInt(r.Facts["size"], 10, 64)
+	return n
+}
+
+// urls returns the addresses, of which there are none if the attribute is null.
+func (r *Fetch) urls(rt *Runtime) ([]string, error) {
+	list, ok := r.URL.([]engine.Value)
+	if !ok {
+		list = []engine.Value{r.URL}
+	}
+	var urls []string
+	for _, v := range list {
+		if v == nil {
+			continue
+		}
+		s, ok := v.(string)
+		if !ok {
+			return nil, errors.New("url: want a string or a list of strings")
+		}
+		if err := checkAddress(rt, s); err != nil {
+			return nil, err
+		}
+		urls = append(urls, s)
+	}
+	return urls, nil
+}
+
+func checkAddress(rt *Runtime, s string) error {
+	u, err := url.Parse(s)
+	if err != nil {
+		return fmt.Errorf("url: %w", err)
+	}
+	switch {
+	case u.Scheme == "http" || u.Scheme == "https":
+		if u.Host == "" {
+			return fmt.Errorf("url: %q names no host", s)
+		}
+		return nil
+	case u.Scheme == "file":
+		return fmt.Errorf("url: %q: file: addresses are not there yet; a file of the workspace can be named directly", s)
+	case resolver(rt, s) != nil:
+		return nil
+	}
+	return fmt.Errorf("url: %q is not an http or https address, and no registry has such addresses", s)
+}
+
+// download returns the action for the attributes.
+func (r *Fetch) download(rt *Runtime, self Self, urls []string) (*fetch, error) {
+	want, err := r.checksum()
+	if err != nil {
+		return nil, err
+	}
+	f := &fetch{rt: rt, self: self, urls: urls, headers: r.Headers, want: want, timeout: r.Timeout, name: lastElement(urls[0])}
+	if f.timeout == 0 {
+		f.timeout = fetchTimeout
+	}
+	format, err := r.format(urls[0])
+	if err != nil {
+		return nil, err
+	}
+	if format == "" {
+		if r.Strip != nil || len(r.Executable) > 1 {
+			return nil, errors.New("strip and executable say how to unpack: add unpack = true")
+		}
+		f.executable = len(r.Executable) == 1
+		return f, nil
+	}
+	f.name = treeName
+	f.unpack = &archive.Options{Format: format, Executable: r.Executable}
+	return f, r.strip(f.unpack)
+}
+
+// format returns the format to unpack, "" if nothing is to be unpacked.
+func (r *Fetch) format(address string) (archive.Format, error) {
+	switch v := r.Unpack.(type) {
+	case nil:
+		return "", nil
+	case bool:
+		if !v {
+			return "", nil
+		}
+		if f, ok := archive.FormatOf(lastElement(address)); ok {
+			return f, nil
+		}
+		return "", fmt.Errorf("unpack: the format of %q can't be told from its name: write it, as in unpack = \"tar.gz\"", lastElement(address))
+	case string:
+		f, err := archive.ParseFormat(v)
+		if err != nil {
+			err = fmt.Errorf("unpack: %w", err)
+		}
+		return f, err
+	}
+	return "", errors.New("unpack: want true, false or a format")
+}
+
+func (r *Fetch) strip(o *archive.Options) error {
+	switch v := r.Strip.(type) {
+	case nil:
+	case string:
+		o.Prefix = v
+	case int64:
+		o.Strip = int(v)
+	case float64:
+		o.Strip = int(v)
+		if float64(o.Strip) != v {
+			return errors.New("strip: want a whole number or a prefix")
+		}
+	default:
+		return errors.New("strip: want a number or a prefix")
+	}
+	if o.Strip < 0 || o.Strip > 100 {
+		return errors.New("strip: want a number from 0 to 100")
+	}
+	return nil
+}
+
+// lastElement returns the last element of the path of an address, by which a run sees the file.
+func lastElement(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return "download"
+	}
+	name := path.Base(u.Path + u.Opaque)
+	if unescaped, err := url.PathUnescape(name); err == nil {
+		name = unescaped
+	}
+	if name == "." || name == ".." || name == "" || strings.ContainsAny(name, "/\x00") {
+		return "download"
+	}
+	return name
+}
+
+// request identifies what is asked for a pin: the address and the headers, without what is secret.
+func (f *fetch) request() string {
+	lines := []string{f.urls[0]}
+	for _, name := range slices.Sorted(maps.Keys(f.headers)) {
+		lines = append(lines, name+": "+f.headers[name])
+	}
+	return strings.Join(lines, "\n")
+}
+
+// usePin takes the checksum that was found at an earlier download, if there is one.
+func (f *fetch) usePin() error {
+	answer, ok := f.rt.Pins.Pin(f.self.Instance.Target.Label, f.request())
+	if !ok {
+		return nil
+	}
+	c, err := parseChecksum(answer)
+	if err != nil {
+		return fmt.Errorf("the pinned checksum of %s: %w", f.urls[0], err)
+	}
+	f.want = c
+	return nil
+}

@@ -1,0 +1,68 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+
+	"cbuild/rules/download"
+)
+
+// A Resolver is a Registry whose items carry registry-relative addresses.
+type Resolver interface {
+	Registry
+	// Mirrors returns the places that may serve address, such as "go:github.com/google/uuid@v1.6.0.zip", in the order in which
+	// they are to be tried. An address that means nothing is an *engine.InvalidError.
+	Mirrors(ctx context.Context, address string) ([]Mirror, error)
+}
+
+// A Mirror is one place that may serve something.
+type Mirror struct {
+	// URL is an http, https or file address. It names a host, so it goes nowhere but into requests and messages.
+	URL string
+	// Any is set if the next place is tried whatever goes wrong here; else it is tried only if this one says that it has no such
+	// thing (404, 410).
+	Any bool
+	// Stop, if it is not nil, says in place of a URL why the list ends here.
+	Stop error
+}
+
+// Try calls get for the mirrors in order until one succeeds, and returns what is most telling of their errors: trouble before "no
+// such thing", and the reason why the list ends only if nothing was asked at all.
+func Try(ctx context.Context, mirrors []Mirror, get func(url string) error) error {
+	var best error
+	for _, m := range mirrors {
+		if m.Stop != nil {
+			if best == nil {
+				best = m.Stop
+			}
+			break
+		}
+		err := get(m.URL)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if best == nil || !gone(err) {
+			best = err
+		}
+		if !m.Any && !gone(err) {
+			break
+		}
+	}
+	if best == nil {
+		best = errors.New("no mirror to ask")
+	}
+	return best
+}
+
+// gone reports whether err says that the place has no such thing, so that the next one may be asked.
+func gone(err error) bool {
+	code := download.Status(err)
+	return code == http.StatusNotFound || code == http.StatusGone
+}
+
+// missing reports whether err says that the registry has no such package or version.
+func missing(err error) bool {
+	return slices.Contains([]int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusGone}, download.Status(err))
+}
