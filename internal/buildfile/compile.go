@@ -55,6 +55,8 @@ func (e *expr) merge(part *expr, attr string, spine bool) {
 // A shape is what is known before the build about an element: the target that it is an instance of, or the fields of an item.
 type shape struct {
 	target *target
+	// peeled is how many of the target's axes are chosen already.
+	peeled int
 	fields []string
 }
 
@@ -62,6 +64,9 @@ type shape struct {
 func (t *target) elements() *shape {
 	if t.rule == "query" {
 		return &shape{fields: t.fields}
+	}
+	if !t.repeated {
+		return &shape{target: t, peeled: min(1, len(t.axes))}
 	}
 	return &shape{target: t}
 }
@@ -94,7 +99,6 @@ type compiler struct {
 	bound []binding
 	// template is more than 0 inside a template.
 	template int
-	where    string
 }
 
 // compile compiles e, in attribute attr of t (nil in locals and variables).
@@ -433,7 +437,7 @@ func (c *compiler) check(of *shape, steps []step, what string, need *need) {
 		return
 	}
 	if of.target != nil {
-		skip := min(len(steps), len(of.target.axes))
+		skip := min(len(steps), len(of.target.axes)-of.peeled)
 		for _, st := range steps[:skip] {
 			what += "." + cmpWord(&st)
 		}

@@ -406,21 +406,30 @@ func (s *scope) toolchain(c *cell) (t engine.Toolchain, err error) {
 	if err != nil {
 		return t, err
 	}
-	t.Bin, _ = bin.(string)
+	t.Bin = strings.TrimPrefix(strings.TrimPrefix(fromRoot(bin), "${ROOT}"), "/")
 	env, err := s.read(c, "env")
 	if err != nil {
 		return t, err
 	}
-	switch env := env.(type) {
-	case map[string]string:
-		t.Env = env
-	case engine.Object:
-		t.Env = make(map[string]string, len(env))
-		for k, v := range env {
-			t.Env[k], _ = v.(string)
-		}
+	members, _ := env.(engine.Object)
+	t.Env = make(map[string]string, len(members))
+	for name, v := range members {
+		t.Env[name] = fromRoot(v)
 	}
 	return t, nil
+}
+
+// fromRoot writes a path in a toolchain with ${ROOT} for the toolchain's tree.
+func fromRoot(v engine.Value) string {
+	switch v := v.(type) {
+	case string:
+		return v
+	case engine.Artifact:
+		return "${ROOT}"
+	case engine.Text:
+		return v.Render(func(engine.Artifact) string { return "${ROOT}" })
+	}
+	return ""
 }
 
 func decodeShapeInto(s *scope, dst reflect.Value, v cty.Value) error {

@@ -2,7 +2,6 @@ package buildfile
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"os"
 	"path/filepath"
@@ -178,7 +177,7 @@ func (f *fakeBuild) finish(t *testing.T, name string) {
 
 func (f *fakeBuild) outcome(t *testing.T, i engine.Instance) *engine.Outcome {
 	t.Helper()
-	o := &engine.Outcome{Axes: i.Axes, Values: i.Values}
+	o := &engine.Outcome{Axes: i.Axes}
 	spec, err := f.spec(t, i)
 	if err == nil && f.results != nil {
 		err = f.results(i)
@@ -209,7 +208,7 @@ func fakeRead(_ context.Context, _ *rules.Runtime, row *engine.Row, o *engine.Ou
 	switch name {
 	case "out":
 		if !o.OK() {
-			return nil, fmt.Errorf("no out")
+			return nil, &engine.SkippedError{Cause: "no out"}
 		}
 		return o.Result.Outs[0].Artifact, nil
 	case "ok":
@@ -221,9 +220,9 @@ func fakeRead(_ context.Context, _ *rules.Runtime, row *engine.Row, o *engine.Ou
 	case "value":
 		return row.Value, nil
 	case "bin":
-		return "bin", nil
+		return fakeTool(o, "/bin"), nil
 	case "env":
-		return engine.Object{"GOROOT": "${ROOT}"}, nil
+		return engine.Object{"GOROOT": fakeTool(o, "")}, nil
 	case "exit_code":
 		if o.Result == nil {
 			return nil, nil
@@ -231,6 +230,13 @@ func fakeRead(_ context.Context, _ *rules.Runtime, row *engine.Row, o *engine.Ou
 		return int64(o.Result.ExitCode), nil
 	}
 	return nil, nil
+}
+
+func fakeTool(o *engine.Outcome, rest string) engine.Value {
+	if o.Result == nil {
+		return nil
+	}
+	return engine.Text{{Artifact: &o.Result.Outs[0].Artifact}, {Lit: rest}}
 }
 
 func testOptions(dir string) Options {

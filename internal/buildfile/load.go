@@ -14,7 +14,6 @@ import (
 
 	"github.com/bmatcuk/doublestar/v4"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/zclconf/go-cty/cty/function"
 
 	"cbuild/engine"
 	"cbuild/rules"
@@ -97,7 +96,6 @@ type pkg struct {
 	targets   map[string]*target
 	order     []*target
 	root      *hclsyntax.Block
-	functions map[string]function.Function
 }
 
 // Load reads every package of the workspace that contains opts.Dir. All mistakes come back at once. The workspace can be used

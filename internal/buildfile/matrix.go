@@ -2,7 +2,6 @@ package buildfile
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
@@ -128,15 +127,15 @@ func (t *target) axis(ctx context.Context, view engine.View, ax *axis) (engine.A
 	case ax.over != nil:
 		keys, err := view.Keys(ctx, ax.over.label)
 		if err != nil {
-			return a, fmt.Errorf("axis %s: %w", ax.name, err)
+			return a, endedBy(ax.over, err)
 		}
 		a.Keys = slices.Sorted(slices.Values(keys))
 		a.Value = func(ctx context.Context, key string) (engine.Value, error) {
 			row, err := view.Row(ctx, ax.over.label, key)
 			if err != nil {
-				return nil, err
+				return nil, endedBy(ax.over, err)
 			}
-			return row, nil
+			return enterItem(row), nil
 		}
 		return a, nil
 	case ax.expr == nil:

@@ -148,6 +148,8 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 	switch {
 	case s.ctx.Err() != nil:
 		return failed(n.Range(), "Cancelled", sentence(s.fail(s.ctx.Err())))
+	case engine.ClassOf(err) == engine.ClassCancelled:
+		return failed(n.Range(), "Cancelled", sentence(s.fail(err)))
 	case errors.As(err, &no) && no.Dropped:
 		return failed(n.Range(), "No such instance", sentence(s.skip(err.Error())))
 	case errors.As(err, &no):
@@ -157,7 +159,19 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 		}
 		return failed(n.Range(), fmt.Sprintf("Unknown instance %s[%q]", n.target.ref(), no.Key), detail)
 	}
-	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+isWord(engine.ClassOf(err))+": "+err.Error())))
+	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+isWord(engine.ClassOf(err)))))
+}
+
+// endedBy returns what becomes of a reader of t, which as a whole ended with err.
+func endedBy(t *target, err error) error {
+	var no *engine.NoRowError
+	switch {
+	case engine.ClassOf(err) == engine.ClassCancelled:
+		return err
+	case errors.As(err, &no):
+		return &engine.SkippedError{Cause: no.Error()}
+	}
+	return &engine.SkippedError{Cause: t.ref() + " " + isWord(engine.ClassOf(err))}
 }
 
 // whole waits for all of a collection.

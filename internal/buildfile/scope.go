@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -118,10 +119,10 @@ func enter(v engine.Value) engine.Value {
 		return nil
 	case isQuery(row.Target):
 		return row.Value
-	case len(row.Target.Axes) > 0:
-		return branch{row: row}
-	case len(row.Cells) == 1:
+	case row.Peeled >= len(row.Target.Axes) && len(row.Cells) == 1:
 		return &cell{row, row.Cells[0]}
+	case row.Peeled > 0 && len(row.Cells) > 0:
+		return branch{row, row.Cells[0].Axes[:row.Peeled]}
 	}
 	return branch{row: row}
 }
@@ -168,16 +169,15 @@ func (s *scope) read(c *cell, name string) (engine.Value, error) {
 	if err == nil {
 		return v, nil
 	}
-	if ctxErr := s.ctx.Err(); ctxErr != nil {
-		return nil, s.fail(ctxErr)
-	}
-	if !c.o.OK() {
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, s.fail(s.ctx.Err())
+	case errors.As(err, new(*engine.SkippedError)):
 		return nil, s.skip(c.name() + " " + isWord(c.o.Class()))
+	case errors.As(err, new(*engine.InvalidError)):
+		return nil, err
 	}
-	if errors.As(err, new(*engine.TroubleError)) {
-		return nil, s.fail(err)
-	}
-	return nil, err
+	return nil, s.fail(err)
 }
 
 // isWord writes a class as a predicate.
@@ -223,6 +223,8 @@ func (s *scope) cty(v engine.Value, need *need, raw bool) (cty.Value, error) {
 		return cty.StringVal(v), nil
 	case engine.Artifact:
 		return cty.StringVal(s.mark(v)), nil
+	case engine.Text:
+		return s.marked(v)
 	case []engine.Value:
 		return s.tuple(v, need, raw)
 	case engine.Object:
@@ -240,6 +242,22 @@ func (s *scope) cty(v engine.Value, need *need, raw bool) (cty.Value, error) {
 		return s.branch(v, need, raw)
 	}
 	return cty.NilVal, fmt.Errorf("a %T cannot stand in an expression", v)
+}
+
+// marked writes t as a string with markers.
+func (s *scope) marked(t engine.Text) (cty.Value, error) {
+	var b strings.Builder
+	for _, p := range t {
+		if p.Artifact != nil {
+			b.WriteString(s.mark(*p.Artifact))
+			continue
+		}
+		if err := foreign(strings.ReplaceAll(p.Lit, engine.WorkDir, "")); err != nil {
+			return cty.NilVal, err
+		}
+		b.WriteString(p.Lit)
+	}
+	return cty.StringVal(b.String()), nil
 }
 
 func stringMap(m map[string]string) (cty.Value, error) {
@@ -345,7 +363,7 @@ func (s *scope) plain(v cty.Value) (engine.Value, error) {
 	case t == cty.Number:
 		return plainNumber(v.AsBigFloat()), nil
 	case t == cellType:
-		return s.plainCell(v.EncapsulatedValue().(*cell))
+		return v.EncapsulatedValue().(*cell).asRow(), nil
 	case t.IsCapsuleType():
 		return nil, errors.New("optional() is for out only")
 	case t.IsMapType() || t.IsObjectType():
@@ -384,10 +402,7 @@ func (s *scope) plainString(str string) (engine.Value, error) {
 	if a, ok := t.Single(); ok {
 		return a, nil
 	}
-	if lit, ok := t.IsLiteral(); ok && lit == engine.WorkDir {
-		return nil, errors.New("path.work means nothing here: use it in command, script or env")
-	}
-	return nil, errors.New("an artifact stands alone here: it cannot be part of a longer string")
+	return t, nil
 }
 
 func plainNumber(f *big.Float) engine.Value {
@@ -398,17 +413,12 @@ func plainNumber(f *big.Float) engine.Value {
 	return x
 }
 
-func (s *scope) plainCell(c *cell) (engine.Value, error) {
-	if len(c.o.Axes) == 0 {
-		return c.row, nil
+// asRow returns c as a row of its own.
+func (c *cell) asRow() *engine.Row {
+	if len(c.row.Cells) == 1 && c.row.Peeled == len(c.o.Axes) {
+		return c.row
 	}
-	o := make(engine.Object)
-	for _, name := range s.pkg.ws.reads[c.row.Target.Rule] {
-		if v, err := s.read(c, name); err == nil {
-			o[name] = v
-		}
-	}
-	return o, s.trouble
+	return &engine.Row{Target: c.row.Target, Key: c.row.Key, Index: c.row.Index, Value: c.row.Value, Cells: []*engine.Outcome{c.o}, Peeled: len(c.o.Axes)}
 }
 
 // keyText returns the text of an instance key or a list element of for_each.

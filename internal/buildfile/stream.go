@@ -77,17 +77,21 @@ func streams(e hclsyntax.Expression) bool {
 func followRows(ctx context.Context, view engine.View, of *target, yield func(engine.Item, error) bool) {
 	for row, err := range view.Rows(ctx, of.label) {
 		if err != nil {
-			yield(engine.Item{}, fmt.Errorf("%s: %w", of.ref(), err))
+			yield(engine.Item{}, endedBy(of, err))
 			return
 		}
-		item := engine.Item{Key: row.Key, Value: row}
-		if isQuery(row.Target) {
-			item.Value = row.Value
-		}
-		if !yield(item, nil) {
+		if !yield(engine.Item{Key: row.Key, Value: enterItem(row)}, nil) {
 			return
 		}
 	}
+}
+
+// enterItem returns what a collection has as the element of row.
+func enterItem(row *engine.Row) engine.Value {
+	if isQuery(row.Target) {
+		return row.Value
+	}
+	return row
 }
 
 // followFor evaluates a `for` element by element.
@@ -269,7 +273,8 @@ func (p *pkg) compileRows(t *target, at *attribute, a *hclsyntax.Attribute) {
 	default:
 		at.stream.of = passedOn(e.Expression)
 		if n, ok := unparen(e.Expression).(*targetNode); ok && n.key == nil && len(n.steps) == 0 {
-			at.stream.of = n.target.elements()
+			at.stream.of = &shape{target: n.target}
+			t.needs[len(t.needs)-1].mode = engine.StreamMode
 		}
 	}
 	if e.each != nil {

@@ -153,7 +153,12 @@ func (p *pkg) compileForEach(t *target, a *hclsyntax.Attribute) {
 	t.forEach = e
 	t.bad = t.bad || e.bad
 	t.needs = append(t.needs, e.streamed()...)
-	if of := collection(e.Expression); of != nil {
+	of := collection(e.Expression)
+	if n, ok := unparen(e.Expression).(*targetNode); ok && n.key == nil && len(n.steps) == 0 && len(n.target.axes) > 0 {
+		of = n.target
+		t.needs[len(t.needs)-1].mode = engine.StreamMode
+	}
+	if of != nil {
 		t.over, t.eachOf = of, of.elements()
 		return
 	}
