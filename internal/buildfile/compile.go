@@ -1,0 +1,583 @@
+package buildfile
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"cbuild/engine"
+)
+
+// A use is a reference to a target. On the spine of an expression, from its root through `for` sources and locals, a reference to
+// a collection is followed as it grows where the expression feeds for_each, rows or an axis.
+type use struct {
+	target *target
+	mode   engine.Mode
+	spine  bool
+	rng    hcl.Range
+	attr   string
+}
+
+// An expr is a compiled expression and what it depends on.
+type expr struct {
+	hclsyntax.Expression
+	src  *source
+	uses []use
+	// each is the first mention of each, matrix or axis, if any.
+	each *hcl.Range
+	// files is set if it reads files of the workspace.
+	files bool
+	bad   bool
+	// needs are the attributes that a `for` mentions of its elements.
+	needs map[*hclsyntax.ForExpr]*need
+}
+
+// constant reports whether e has the same value in every evaluation.
+func (e *expr) constant() bool { return len(e.uses) == 0 && e.each == nil }
+
+// merge adds what a part of e depends on.
+func (e *expr) merge(part *expr, attr string, spine bool) {
+	for _, u := range part.uses {
+		u.attr, u.spine = attr, u.spine && spine
+		e.uses = append(e.uses, u)
+	}
+	if e.each == nil && part.each != nil {
+		e.each = part.each
+	}
+	e.files = e.files || part.files
+	e.bad = e.bad || part.bad
+}
+
+// A shape is what is known before the build about an element: the target that it is an instance of, or the fields of an item.
+type shape struct {
+	target *target
+	// peeled is how many of the target's axes are chosen already.
+	peeled int
+	fields []string
+}
+
+// elements returns the shape of what t is a collection of.
+func (t *target) elements() *shape {
+	if t.rule == "query" {
+		return &shape{fields: t.fields}
+	}
+	if !t.repeated {
+		return &shape{target: t, peeled: min(1, len(t.axes))}
+	}
+	return &shape{target: t}
+}
+
+// A binding is a variable of a `for` expression, with what is known of its values and which of their attributes are mentioned.
+type binding struct {
+	name string
+	of   *shape
+	need *need
+}
+
+// allow says which roots an expression may mention.
+type allow struct {
+	each bool
+	axes bool
+	// of is what each.value is, if known.
+	of *shape
+	// targets is false where no target may be mentioned, as in a variable.
+	targets bool
+}
+
+// A compiler replaces the references of one expression by nodes, and collects what is wrong with them.
+type compiler struct {
+	pkg   *pkg
+	t     *target
+	attr  string
+	allow allow
+	raw   bool
+	out   *expr
+	bound []binding
+	// template is more than 0 inside a template.
+	template int
+}
+
+// compile compiles e, in attribute attr of t (nil in locals and variables).
+func (p *pkg) compile(e hclsyntax.Expression, t *target, attr string, a allow, raw bool) *expr {
+	c := &compiler{pkg: p, t: t, attr: attr, allow: a, raw: raw, out: &expr{src: p.src}}
+	c.out.Expression = c.rewrite(e, true)
+	return c.out
+}
+
+func (c *compiler) mistake(rng hcl.Range, summary, detail string) {
+	c.out.bad = true
+	c.pkg.diags.add(c.pkg.src, rng, summary, detail)
+}
+
+func (c *compiler) rewriteAll(list []hclsyntax.Expression) {
+	for i := range list {
+		list[i] = c.rewrite(list[i], false)
+	}
+}
+
+// rewrite returns e with its references replaced. Spine is set from the root down to where a collection could still be streamed.
+func (c *compiler) rewrite(e hclsyntax.Expression, spine bool) hclsyntax.Expression {
+	if root, steps, ok := flatten(e); ok {
+		return c.reference(e, root, steps, spine)
+	}
+	switch e := e.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		e.Expression = c.rewrite(e.Expression, spine)
+	case *hclsyntax.ForExpr:
+		c.forExpr(e, spine)
+	case *hclsyntax.FunctionCallExpr:
+		return c.call(e)
+	case *hclsyntax.TemplateExpr:
+		c.template++
+		c.rewriteAll(e.Parts)
+		c.template--
+	case *hclsyntax.TemplateWrapExpr:
+		c.template++
+		e.Wrapped = c.rewrite(e.Wrapped, false)
+		c.template--
+	case *hclsyntax.TemplateJoinExpr:
+		e.Tuple = c.rewrite(e.Tuple, false)
+	case *hclsyntax.TupleConsExpr:
+		c.rewriteAll(e.Exprs)
+	case *hclsyntax.ObjectConsExpr:
+		for i := range e.Items {
+			e.Items[i].KeyExpr = c.rewrite(e.Items[i].KeyExpr, false)
+			e.Items[i].ValueExpr = c.rewrite(e.Items[i].ValueExpr, false)
+		}
+	case *hclsyntax.ObjectConsKeyExpr:
+		if hcl.ExprAsKeyword(e.Wrapped) == "" || e.ForceNonLiteral {
+			e.Wrapped = c.rewrite(e.Wrapped, false)
+		}
+	case *hclsyntax.ConditionalExpr:
+		e.Condition, e.TrueResult, e.FalseResult = c.rewrite(e.Condition, false), c.rewrite(e.TrueResult, false), c.rewrite(e.FalseResult, false)
+	case *hclsyntax.BinaryOpExpr:
+		e.LHS, e.RHS = c.rewrite(e.LHS, false), c.rewrite(e.RHS, false)
+	case *hclsyntax.UnaryOpExpr:
+		e.Val = c.rewrite(e.Val, false)
+	case *hclsyntax.IndexExpr:
+		e.Collection, e.Key = c.rewrite(e.Collection, false), c.rewrite(e.Key, false)
+	case *hclsyntax.RelativeTraversalExpr:
+		e.Source = c.rewrite(e.Source, false)
+	case *hclsyntax.SplatExpr:
+		c.splat(e)
+	case *hclsyntax.LiteralValueExpr:
+		if e.Val.Type() == cty.String && !e.Val.IsNull() && e.Val.IsKnown() && hasMarks(e.Val.AsString()) {
+			c.mistake(e.SrcRange, "Reserved character", sentence(errForeignMark))
+		}
+	}
+	return e
+}
+
+// flatten writes a chain of attributes and indexes that begins with a name as that name and steps.
+func flatten(e hclsyntax.Expression) (root hcl.TraverseRoot, steps []step, ok bool) {
+	switch e := e.(type) {
+	case *hclsyntax.ScopeTraversalExpr:
+		root, ok = e.Traversal[0].(hcl.TraverseRoot)
+		return root, traversalSteps(e.Traversal[1:]), ok
+	case *hclsyntax.RelativeTraversalExpr:
+		root, steps, ok = flatten(e.Source)
+		return root, append(steps, traversalSteps(e.Traversal)...), ok
+	case *hclsyntax.IndexExpr:
+		root, steps, ok = flatten(e.Collection)
+		return root, append(steps, step{expr: e.Key, index: true, rng: e.SrcRange}), ok
+	case *hclsyntax.ParenthesesExpr:
+		return flatten(e.Expression)
+	}
+	return root, nil, false
+}
+
+func traversalSteps(t hcl.Traversal) []step {
+	steps := make([]step, 0, len(t))
+	for _, tr := range t {
+		switch tr := tr.(type) {
+		case hcl.TraverseAttr:
+			steps = append(steps, step{name: tr.Name, rng: tr.SrcRange})
+		case hcl.TraverseIndex:
+			steps = append(steps, step{key: tr.Key, index: true, rng: tr.SrcRange})
+		}
+	}
+	return steps
+}
+
+// word returns the text that st selects by, if it is known before the build.
+func (st *step) word() (string, bool) {
+	switch {
+	case st.expr != nil:
+		return "", false
+	case st.index:
+		text, err := keyText(st.key)
+		return text, err == nil
+	}
+	return st.name, true
+}
+
+func (c *compiler) binding(name string) *binding {
+	for i := len(c.bound) - 1; i >= 0; i-- {
+		if c.bound[i].name == name {
+			return &c.bound[i]
+		}
+	}
+	return nil
+}
+
+// reference replaces the chain e, which begins with root.
+func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step, spine bool) hclsyntax.Expression {
+	if b := c.binding(root.Name); b != nil {
+		c.check(b.of, steps, b.name, b.need)
+		return c.keep(e)
+	}
+	for i := range steps {
+		if steps[i].expr != nil {
+			steps[i].expr = c.rewrite(steps[i].expr, false)
+		}
+	}
+	switch root.Name {
+	case "var":
+		return c.variable(e, root, steps)
+	case "local":
+		return c.local(e, root, steps, spine)
+	case "each", "matrix", "axis":
+		return c.element(e, root, steps)
+	case "host", "path", "self":
+		return c.constant(e, root, steps)
+	case "param", "secret", "pool", "import", "rule", "page":
+		c.mistake(root.SrcRange, root.Name+" is not yet supported", "This version of cbuild has no "+root.Name+" references.")
+		return e
+	}
+	if _, ok := c.pkg.ws.kinds[root.Name]; ok {
+		return c.targetRef(e, root, steps, spine)
+	}
+	c.unknownRoot(root, steps)
+	return e
+}
+
+// keep leaves a reference to a variable of a `for` to HCL, with what its indexes mention replaced.
+func (c *compiler) keep(e hclsyntax.Expression) hclsyntax.Expression {
+	switch e := e.(type) {
+	case *hclsyntax.RelativeTraversalExpr:
+		e.Source = c.keep(e.Source)
+	case *hclsyntax.IndexExpr:
+		e.Collection = c.keep(e.Collection)
+		e.Key = c.rewrite(e.Key, false)
+	case *hclsyntax.ParenthesesExpr:
+		e.Expression = c.keep(e.Expression)
+	}
+	return e
+}
+
+func (c *compiler) unknownRoot(root hcl.TraverseRoot, steps []step) {
+	if c.template > 0 && len(steps) == 0 {
+		c.mistake(root.SrcRange, "Unknown name "+root.Name, fmt.Sprintf(
+			"${…} is evaluated by cbuild. For a variable of the shell write $${%s} or $%s.", root.Name, root.Name))
+		return
+	}
+	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "path", "self"}, sortedKeys(c.pkg.ws.kinds)...)
+	if len(steps) > 0 {
+		if name, ok := steps[0].word(); ok {
+			if t := c.pkg.targets[name]; t != nil {
+				c.mistake(root.SrcRange, "Unknown target "+root.Name+"."+name, fmt.Sprintf("Did you mean %q?", t.ref()))
+				return
+			}
+		}
+	}
+	if len(steps) == 0 {
+		c.mistake(root.SrcRange, "Unknown name "+root.Name, didYouMean(root.Name, slices.Values(append(roots, "true", "false", "null")),
+			fmt.Sprintf("A string is written in quotes: %q.", root.Name)))
+		return
+	}
+	c.mistake(root.SrcRange, "Unknown name "+root.Name, didYouMean(root.Name, slices.Values(roots), oneOf("A reference begins with one of", roots)))
+}
+
+func (c *compiler) variable(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step) hclsyntax.Expression {
+	name, ok := firstWord(steps)
+	if !ok {
+		c.mistake(root.SrcRange, "Incomplete reference", "Write var.NAME.")
+		return e
+	}
+	v := c.pkg.variables[name]
+	if v == nil {
+		c.mistake(steps[0].rng, "Unknown variable "+name, didYouMean(name, mapKeys(c.pkg.variables), fmt.Sprintf("Declare it: variable %q {}.", name)))
+		return e
+	}
+	if !v.ok {
+		if !v.done {
+			c.mistake(root.SrcRange, "var."+name+" has no value yet", fmt.Sprintf("%q is evaluated before this variable.", c.attr))
+		}
+		c.out.bad = true
+		return &constNode{e, cty.DynamicVal, nil}
+	}
+	return &constNode{e, v.value, steps[1:]}
+}
+
+func firstWord(steps []step) (string, bool) {
+	if len(steps) == 0 {
+		return "", false
+	}
+	return steps[0].word()
+}
+
+func (c *compiler) local(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step, spine bool) hclsyntax.Expression {
+	name, ok := firstWord(steps)
+	if !ok {
+		c.mistake(root.SrcRange, "Incomplete reference", "Write local.NAME.")
+		return e
+	}
+	l := c.pkg.locals[name]
+	if l == nil {
+		c.mistake(steps[0].rng, "Unknown local "+name, didYouMean(name, mapKeys(c.pkg.locals), "Declare it in a locals block."))
+		return e
+	}
+	compiled := c.pkg.compileLocal(l, c, root.SrcRange)
+	if compiled == nil {
+		c.out.bad = true
+		return e
+	}
+	c.out.merge(compiled, c.attr, spine && len(steps) == 1)
+	if compiled.each != nil && c.t != nil && !c.allow.each {
+		c.mistake(root.SrcRange, "No each here", fmt.Sprintf("local.%s mentions each or matrix, which %s cannot.", name, c.attr))
+	}
+	return &localNode{e, l, steps[1:]}
+}
+
+func (c *compiler) element(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step) hclsyntax.Expression {
+	rng := e.Range()
+	if c.out.each == nil {
+		c.out.each = &rng
+	}
+	if !c.allow.each && c.t != nil || c.t == nil && !c.allow.targets {
+		c.mistake(root.SrcRange, "No "+root.Name+" here", fmt.Sprintf("%q is evaluated before there are instances.", c.attr))
+		return e
+	}
+	if root.Name == "each" {
+		return c.eachRef(e, root, steps)
+	}
+	name, ok := firstWord(steps)
+	if !ok {
+		c.mistake(root.SrcRange, "Incomplete reference", "Write "+root.Name+".AXIS.")
+		return e
+	}
+	if c.t == nil {
+		c.mistake(root.SrcRange, "No "+root.Name+" in locals", "An axis belongs to one target: write the expression there.")
+		return e
+	}
+	i := slices.Index(c.t.axes, name)
+	if i < 0 || !c.allow.axes {
+		detail := fmt.Sprintf("%s has no matrix.", c.t.ref())
+		if len(c.t.axes) > 0 {
+			detail = didYouMean(name, slices.Values(c.t.axes), oneOf("The axes are", c.t.axes))
+		}
+		c.mistake(steps[0].rng, "Unknown axis "+name, detail)
+		return e
+	}
+	if root.Name == "axis" {
+		return &eachNode{e, matrixKey, i, steps[1:], false}
+	}
+	c.check(c.t.axisShape[name], steps[1:], "matrix."+name, nil)
+	return &eachNode{e, matrixValue, i, steps[1:], c.raw}
+}
+
+func (c *compiler) eachRef(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step) hclsyntax.Expression {
+	if c.t != nil && !c.t.repeated && !c.allow.axes {
+		// columns, where of a query: always there
+	} else if c.t != nil && !c.t.repeated {
+		c.mistake(root.SrcRange, "No each here", c.t.ref()+" has no for_each.")
+		return e
+	}
+	name, ok := firstWord(steps)
+	switch {
+	case !ok && len(steps) == 0:
+		return &eachNode{e, eachWhole, 0, nil, c.raw}
+	case name == "key":
+		return &eachNode{e, eachKey, 0, steps[1:], false}
+	case name == "value":
+		c.check(c.allow.of, steps[1:], "each.value", nil)
+		return &eachNode{e, eachValue, 0, steps[1:], c.raw}
+	}
+	c.mistake(steps[0].rng, "Unknown attribute each."+name, didYouMean(name, slices.Values([]string{"key", "value"}), "each has key and value."))
+	return e
+}
+
+func (c *compiler) constant(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step) hclsyntax.Expression {
+	members := map[string]string{}
+	switch root.Name {
+	case "host":
+		members = c.pkg.ws.host
+	case "path":
+		members = map[string]string{"package": c.pkg.dir, "work": engine.WorkDir}
+	case "self":
+		if c.t == nil {
+			c.mistake(root.SrcRange, "No self here", "self is the target around the expression.")
+			return e
+		}
+		members["name"] = c.t.label.Name
+	}
+	name, _ := firstWord(steps)
+	if root.Name == "self" && name == "out" {
+		c.mistake(root.SrcRange, "self.out is not yet supported", "Write the path, or $out in a script.")
+		return e
+	}
+	value, ok := members[name]
+	if !ok {
+		c.mistake(e.Range(), "Unknown attribute "+root.Name+"."+name, didYouMean(name, mapKeys(members), oneOf(root.Name+" has", sortedKeys(members))))
+		return e
+	}
+	return &constNode{e, cty.StringVal(value), steps[1:]}
+}
+
+// check reports what steps read that a value of shape of does not have, and adds what they read to need.
+func (c *compiler) check(of *shape, steps []step, what string, need *need) {
+	if of == nil {
+		if need != nil {
+			need.all = true
+		}
+		return
+	}
+	if of.target != nil {
+		skip := min(len(steps), len(of.target.axes)-of.peeled)
+		for _, st := range steps[:skip] {
+			what += "." + cmpWord(&st)
+		}
+		c.checkInstance(of.target, steps[skip:], what, need)
+		return
+	}
+	name, ok := firstWord(steps)
+	if !ok {
+		if need != nil {
+			need.all = true
+		}
+		return
+	}
+	if need != nil {
+		need.add(name)
+	}
+	if of.fields != nil && !slices.Contains(of.fields, name) {
+		c.mistake(steps[0].rng, "Unknown attribute "+what+"."+name, didYouMean(name, slices.Values(of.fields), oneOf("Items have", of.fields)))
+	}
+}
+
+func cmpWord(st *step) string {
+	if w, ok := st.word(); ok {
+		return w
+	}
+	return "…"
+}
+
+// checkInstance checks what is read of an instance of t.
+func (c *compiler) checkInstance(t *target, steps []step, what string, need *need) {
+	name, ok := firstWord(steps)
+	if !ok {
+		if need != nil {
+			need.all = true
+		}
+		return
+	}
+	if need != nil {
+		need.add(name)
+	}
+	reads := c.pkg.ws.reads[t.rule]
+	if !slices.Contains(reads, name) {
+		c.mistake(steps[0].rng, "Unknown attribute "+what+"."+name,
+			"It is an instance of "+t.ref()+". "+didYouMean(name, slices.Values(reads), oneOf("It has", reads)))
+		return
+	}
+	if name == "value" && t.eachOf != nil && len(steps) > 1 {
+		c.check(t.eachOf, steps[1:], what+".value", nil)
+	}
+}
+
+// targetRef replaces a reference to a target.
+func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step, spine bool) hclsyntax.Expression {
+	name, ok := firstWord(steps)
+	if !ok || steps[0].index {
+		c.mistake(root.SrcRange, "Incomplete reference", "Write "+root.Name+".NAME.")
+		return e
+	}
+	full := root.Name + "." + name
+	t := c.pkg.targets[name]
+	if t == nil || t.rule != root.Name {
+		c.mistake(hcl.RangeBetween(root.SrcRange, steps[0].rng), "Unknown target "+full, c.suggestTarget(full, t))
+		return e
+	}
+	if !c.allow.targets {
+		c.mistake(root.SrcRange, "No targets here", fmt.Sprintf("%q is evaluated before any target is.", c.attr))
+		return e
+	}
+	n := &targetNode{Expression: e, target: t, steps: steps[1:], raw: c.raw}
+	u := use{target: t, mode: engine.WholeMode, rng: root.SrcRange, attr: c.attr}
+	if t.repeated {
+		if len(n.steps) == 0 {
+			u.spine = spine
+		} else if !c.instance(n, &u) {
+			return e
+		}
+	} else {
+		c.checkSteps(t, n.steps, full)
+	}
+	if t == c.t {
+		c.mistake(root.SrcRange, full+" refers to itself", "A target cannot read its own instances: move what they share into another target.")
+		return e
+	}
+	c.out.uses = append(c.out.uses, u)
+	return n
+}
+
+// checkSteps checks what is read of a row of t, called what.
+func (c *compiler) checkSteps(t *target, steps []step, what string) {
+	skip := min(len(steps), len(t.axes))
+	for i := range steps[:skip] {
+		if word, ok := steps[i].word(); ok && !steps[i].index && slices.Contains(c.pkg.ws.reads[t.rule], word) && !c.axisKeyKnown(t, i, word) {
+			c.mistake(steps[i].rng, fmt.Sprintf("%s is repeated for a matrix", what), fmt.Sprintf("Write %s[KEY].%s with a key of the axis %q.", what, word, t.axes[i]))
+			return
+		}
+	}
+	c.checkInstance(t, steps[skip:], what, nil)
+}
+
+func (c *compiler) axisKeyKnown(t *target, i int, key string) bool {
+	return i < len(t.axisKeys) && slices.Contains(t.axisKeys[i], key)
+}
+
+// instance turns n, a reference into the collection of a repeated target, into one to a single row.
+func (c *compiler) instance(n *targetNode, u *use) bool {
+	t, first := n.target, n.steps[0]
+	if !first.index {
+		detail := fmt.Sprintf("Write %s[%q] for one instance.", t.ref(), first.name)
+		if reads := c.pkg.ws.reads[t.rule]; slices.Contains(reads, first.name) {
+			detail = fmt.Sprintf("Write %s[each.key].%s for the same instance, or [for r in %s : r.%s] for all of them.", t.ref(), first.name, t.ref(), first.name)
+		}
+		c.mistake(first.rng, "Missing instance key", detail)
+		return false
+	}
+	u.mode = engine.InstanceMode
+	n.key, n.steps = &first, n.steps[1:]
+	what := t.ref() + "[…]"
+	if w, ok := first.word(); ok {
+		what = fmt.Sprintf("%s[%q]", t.ref(), w)
+	}
+	if t.rule == "query" {
+		c.check(t.elements(), n.steps, what, nil)
+	} else {
+		c.checkSteps(t, n.steps, what)
+	}
+	return true
+}
+
+// suggestTarget says what to write instead of full; sameName is the target of another rule with its name, if any.
+func (c *compiler) suggestTarget(full string, sameName *target) string {
+	if sameName != nil {
+		return fmt.Sprintf("Did you mean %q, defined at %s?", sameName.ref(), where(sameName.rng))
+	}
+	byRef := make(map[string]*target)
+	for _, t := range c.pkg.targets {
+		byRef[t.ref()] = t
+	}
+	if s := nearest(full, mapKeys(byRef)); s != "" {
+		return fmt.Sprintf("Did you mean %q, defined at %s?", s, where(byRef[s].rng))
+	}
+	rule, name, _ := strings.Cut(full, ".")
+	return fmt.Sprintf("Declare it: %s %q {}.", rule, name)
+}

@@ -1,0 +1,191 @@
+package buildfile
+
+import (
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"cbuild/engine"
+)
+
+// collection returns the target whose elements the rewritten expression e holds, if it is a bare reference to a collection.
+func collection(e hclsyntax.Expression) *target {
+	switch e := e.(type) {
+	case *hclsyntax.ParenthesesExpr:
+		return collection(e.Expression)
+	case *targetNode:
+		if e.target.repeated && e.key == nil {
+			return e.target
+		}
+	case *localNode:
+		if len(e.steps) == 0 && e.local.compiled != nil {
+			return collection(e.local.compiled.Expression)
+		}
+	}
+	return nil
+}
+
+// forExpr rewrites a `for` expression. Its variables hide what is outside.
+func (c *compiler) forExpr(e *hclsyntax.ForExpr, spine bool) {
+	e.CollExpr = c.rewrite(e.CollExpr, spine && !e.Group)
+	mentioned := new(need)
+	value := binding{name: e.ValVar, need: mentioned}
+	if t := collection(e.CollExpr); t != nil {
+		value.of = t.elements()
+	}
+	depth := len(c.bound)
+	if e.KeyVar != "" {
+		c.bound = append(c.bound, binding{name: e.KeyVar, need: new(need)})
+	}
+	c.bound = append(c.bound, value)
+	// In a stream the element itself is passed on as it is, so `for k, r in x : k => r` needs no attribute of r.
+	if !spine || !isName(e.ValExpr, e.ValVar) {
+		e.ValExpr = c.rewrite(e.ValExpr, false)
+	}
+	if e.KeyExpr != nil {
+		e.KeyExpr = c.rewrite(e.KeyExpr, false)
+	}
+	if e.CondExpr != nil {
+		e.CondExpr = c.rewrite(e.CondExpr, false)
+	}
+	c.bound = c.bound[:depth]
+	if n, ok := unparen(e.CollExpr).(*targetNode); ok {
+		n.need = mentioned
+		n.raw = c.raw && mentioned.all
+		if isName(e.ValExpr, e.ValVar) {
+			// Evaluated as a whole after all, the elements are needed.
+			n.need = nil
+		}
+	}
+	c.out.setNeed(e, mentioned)
+}
+
+// setNeed remembers which attributes of the elements of a streamed `for` are mentioned.
+func (e *expr) setNeed(f *hclsyntax.ForExpr, n *need) {
+	if e.needs == nil {
+		e.needs = make(map[*hclsyntax.ForExpr]*need)
+	}
+	e.needs[f] = n
+}
+
+func unparen(e hclsyntax.Expression) hclsyntax.Expression {
+	for {
+		p, ok := e.(*hclsyntax.ParenthesesExpr)
+		if !ok {
+			return e
+		}
+		e = p.Expression
+	}
+}
+
+// isName reports whether e is nothing but the name.
+func isName(e hclsyntax.Expression, name string) bool {
+	t, ok := unparen(e).(*hclsyntax.ScopeTraversalExpr)
+	return ok && len(t.Traversal) == 1 && t.Traversal.RootName() == name
+}
+
+// splat rewrites x[*].a. The elements of a collection come as a list.
+func (c *compiler) splat(e *hclsyntax.SplatExpr) {
+	e.Source = c.rewrite(e.Source, false)
+	n, ok := unparen(e.Source).(*targetNode)
+	if ok && n.target.repeated && n.key == nil {
+		n.list, n.raw, n.need = true, false, new(need)
+		var steps []step
+		if rel, ok := e.Each.(*hclsyntax.RelativeTraversalExpr); ok {
+			if _, ok := rel.Source.(*hclsyntax.AnonSymbolExpr); ok {
+				steps = traversalSteps(rel.Traversal)
+			}
+		}
+		c.check(n.target.elements(), steps, n.target.ref()+"[*]", n.need)
+	}
+	c.splatKeys(e.Each)
+}
+
+// splatKeys rewrites the indexes behind a splat.
+func (c *compiler) splatKeys(e hclsyntax.Expression) {
+	switch e := e.(type) {
+	case *hclsyntax.RelativeTraversalExpr:
+		c.splatKeys(e.Source)
+	case *hclsyntax.IndexExpr:
+		c.splatKeys(e.Collection)
+		e.Key = c.rewrite(e.Key, false)
+	}
+}
+
+// call rewrites a function call.
+func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
+	for i := range e.Args {
+		e.Args[i] = c.rewrite(e.Args[i], false)
+	}
+	if f, ok := scopeFunctions[e.Name]; ok {
+		c.out.files = true
+		return &callNode{e, f}
+	}
+	functions := c.pkg.ws.functions(c.pkg)
+	if _, ok := functions[e.Name]; ok {
+		return e
+	}
+	switch e.Name {
+	case "env":
+		c.mistake(e.NameRange, "There is no env() function", "The environment enters through variable blocks (env = \"NAME\") and pass_env.")
+		return e
+	case "timestamp", "uuid", "timeadd", "bcrypt", "formatdate":
+		c.mistake(e.NameRange, "There is no "+e.Name+"() function", "Expressions are pure: the same files mean the same build.")
+		return e
+	}
+	names := append(sortedKeys(functions), sortedKeys(scopeFunctions)...)
+	c.mistake(e.NameRange, "Unknown function "+e.Name, didYouMean(e.Name, slices.Values(names), "The functions are listed in docs/language.md."))
+	return e
+}
+
+// A callNode is a call of a function that looks at files or artifacts.
+type callNode struct {
+	*hclsyntax.FunctionCallExpr
+	f scopeFunction
+}
+
+// A scopeFunction is a function that needs more than its arguments.
+type scopeFunction func(s *scope, args []cty.Value) (cty.Value, error)
+
+func (n *callNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	args := make([]cty.Value, 0, len(n.Args))
+	for i, a := range n.Args {
+		v, diags := a.Value(ctx)
+		if diags.HasErrors() {
+			return cty.DynamicVal, diags
+		}
+		if n.ExpandFinal && i == len(n.Args)-1 {
+			if v.IsNull() || !v.CanIterateElements() {
+				return cty.DynamicVal, failed(a.Range(), "Invalid call of "+n.Name, "Only a list can be expanded with \"...\".")
+			}
+			for it := v.ElementIterator(); it.Next(); {
+				_, e := it.Element()
+				args = append(args, e)
+			}
+			continue
+		}
+		args = append(args, v)
+	}
+	s := scopeOf(ctx)
+	v, err := n.f(s, args)
+	if err == nil {
+		return v, nil
+	}
+	if s.ctx.Err() != nil {
+		_ = s.fail(s.ctx.Err())
+	}
+	return cty.DynamicVal, failed(n.Range(), "Invalid call of "+n.Name, sentence(err))
+}
+
+// streamed returns the uses of e, with collections on its spine followed as they grow.
+func (e *expr) streamed() []use {
+	uses := slices.Clone(e.uses)
+	for i := range uses {
+		if uses[i].spine {
+			uses[i].mode = engine.StreamMode
+		}
+	}
+	return uses
+}

@@ -1,0 +1,152 @@
+package buildfile
+
+import (
+	"context"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"cbuild/engine"
+)
+
+// loadContext is the context of evaluations that wait for nothing: those of Load, and of what is the same for every instance.
+type loadContext struct{}
+
+func (loadContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (loadContext) Done() <-chan struct{}       { return nil }
+func (loadContext) Err() error                  { return nil }
+func (loadContext) Value(any) any               { return nil }
+
+var noContext context.Context = loadContext{}
+
+// An evalError says why an expression has no value.
+type evalError struct {
+	d *Diagnostic
+	// instance names what the expression was evaluated for, if anything.
+	instance string
+	// cause is not nil where the expression itself is not to blame.
+	cause error
+}
+
+func (e *evalError) diagnostic() *Diagnostic { return e.d }
+
+func (e *evalError) Error() string {
+	if e.instance != "" {
+		return e.instance + ": " + e.d.text(0)
+	}
+	return e.d.text(0)
+}
+
+// outcome returns the error that an instance ends with.
+func (e *evalError) outcome() error {
+	if e == nil {
+		return nil
+	}
+	if e.cause != nil {
+		return e.cause
+	}
+	return &engine.InvalidError{Err: e}
+}
+
+// wrong says that the evaluation of something at rng failed.
+func (s *scope) wrong(src *source, rng hcl.Range, summary string, err error) *evalError {
+	return s.blame(&Diagnostic{Summary: summary, Detail: sentence(err), src: src, rng: rng})
+}
+
+// blame decides what the failure d is: trouble, a reference without a usable result, or a mistake.
+func (s *scope) blame(d *Diagnostic) *evalError {
+	e := &evalError{d: d}
+	switch {
+	case s.trouble != nil:
+		e.cause = s.trouble
+	case s.unusable != nil:
+		e.cause = s.unusable
+	}
+	if s.t != nil && (s.hasEach || len(s.axes) > 0) {
+		t := engine.Target{Rule: s.t.rule, Label: s.t.label, Repeated: s.t.repeated}
+		e.instance = t.InstanceName(s.key, s.axes)
+	}
+	return e
+}
+
+// eval evaluates e.
+func (s *scope) eval(e *expr) (cty.Value, *evalError) {
+	s.unusable = nil
+	v, diags := e.Value(s.ectx)
+	if !diags.HasErrors() {
+		return v, nil
+	}
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError {
+			return cty.NilVal, s.blame(fromHCL(e.src, d))
+		}
+	}
+	return v, nil
+}
+
+// evalPlain evaluates e to plain data.
+func (s *scope) evalPlain(e *expr) (engine.Value, *evalError) {
+	v, eerr := s.eval(e)
+	if eerr != nil {
+		return nil, eerr
+	}
+	p, err := s.plain(v)
+	if err != nil {
+		return nil, s.wrong(e.src, e.Range(), "Invalid value", err)
+	}
+	return p, nil
+}
+
+// evalBool evaluates the condition e.
+func (s *scope) evalBool(e *expr, name string) (bool, *evalError) {
+	v, eerr := s.eval(e)
+	if eerr != nil {
+		return false, eerr
+	}
+	var b bool
+	if err := decodeBool(&b, v); err != nil {
+		return false, s.wrong(e.src, e.Range(), "Invalid "+name, err)
+	}
+	return b, nil
+}
+
+// decodeAttr evaluates at into dst, a settable value of its type.
+func (s *scope) decodeAttr(at *attribute, dst reflect.Value) *evalError {
+	v, eerr := s.eval(at.expr)
+	if eerr != nil {
+		return eerr
+	}
+	if v.IsNull() {
+		if at.field.required && at.field.typ.Kind() != reflect.Interface {
+			return s.wrong(at.expr.src, at.rng, "Missing "+at.name, errNullRequired)
+		}
+		return nil
+	}
+	s.unusable = nil
+	var err error
+	if at.field.shape {
+		err = decodeShapeInto(s, dst, v)
+	} else {
+		err = s.decode(dst, v)
+	}
+	if err != nil {
+		return s.wrong(at.expr.src, at.rng, "Invalid "+at.name, err)
+	}
+	return nil
+}
+
+// A folded value is computed once for all instances.
+type folded struct {
+	eval func() (reflect.Value, *evalError)
+	once sync.Once
+	v    reflect.Value
+	err  *evalError
+}
+
+func (f *folded) value() (reflect.Value, *evalError) {
+	f.once.Do(func() { f.v, f.err = f.eval() })
+	return f.v, f.err
+}

@@ -1,0 +1,238 @@
+package buildfile
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"cbuild/engine"
+	"cbuild/rules"
+)
+
+// FileName is the name of the file that makes a directory a package.
+const FileName = "BUILD.hcl"
+
+// Options say what Load reads.
+type Options struct {
+	// Dir is the directory from which cbuild was called; it need not be a package.
+	Dir string
+	// File replaces BUILD.hcl in the package of Dir, if set; relative to Dir.
+	File string
+	// Vars are assignments in the order of the command line.
+	Vars []VarAssignment
+	// LookupEnv looks up CBUILD_VAR_NAME and the `env` of variables; nil means an empty environment.
+	LookupEnv func(string) (string, bool)
+	// Kinds are the rules.
+	Kinds []rules.Kind
+	// Fields returns the fields of the items of a registry; nil, or a nil result, means that they are not known.
+	Fields func(registry string) []string
+	// Version is cbuild's own, compared with `requires`; "" is not compared.
+	Version string
+	// Read reads an attribute of an outcome; nil means rules.Read.
+	Read func(ctx context.Context, rt *rules.Runtime, row *engine.Row, o *engine.Outcome, name string) (engine.Value, error)
+}
+
+// A VarAssignment gives a variable a value, as in NAME=VALUE or //dir:NAME=VALUE.
+type VarAssignment struct {
+	// Dir is the package; it holds only if Qualified is set, else the package is that of Options.Dir.
+	Dir         string
+	Qualified   bool
+	Name, Value string
+}
+
+// ParseVar reads NAME=VALUE or //dir:NAME=VALUE and reports whether arg is one.
+func ParseVar(arg string) (VarAssignment, bool) {
+	left, value, ok := strings.Cut(arg, "=")
+	a := VarAssignment{Name: left, Value: value}
+	if rest, qualified := strings.CutPrefix(left, "//"); qualified {
+		a.Qualified = true
+		a.Dir, a.Name, ok = strings.Cut(rest, ":")
+	}
+	return a, ok && validName(a.Name)
+}
+
+// A Workspace is what Load read. Its methods may be called concurrently, but Bind only before a build.
+type Workspace struct {
+	// Root is the absolute path of the workspace, and Package the slash-separated path below it of the package that holds
+	// Options.Dir.
+	Root, Package string
+	// Targets are those of all packages, by label.
+	Targets []*engine.Target
+
+	opts     Options
+	kinds    map[string]*kind
+	reads    map[string][]string
+	host     map[string]string
+	packages map[string]*pkg
+	byLabel  map[engine.Label]*target
+	files    *files
+	ignore   []string
+	rt       atomic.Pointer[rules.Runtime]
+	read     func(ctx context.Context, rt *rules.Runtime, row *engine.Row, o *engine.Outcome, name string) (engine.Value, error)
+	defaults []*target
+	// hasDefaults is set if a cbuild block names them.
+	hasDefaults bool
+}
+
+// A pkg is a directory with a BUILD.hcl.
+type pkg struct {
+	ws    *Workspace
+	dir   string
+	src   *source
+	diags *Diagnostics
+
+	variables map[string]*variable
+	locals    map[string]*local
+	targets   map[string]*target
+	order     []*target
+	root      *hclsyntax.Block
+}
+
+// Load reads every package of the workspace that contains opts.Dir. All mistakes come back at once. The workspace can be used
+// unless the diagnostics have errors; then it may be nil.
+func Load(opts Options) (*Workspace, *Diagnostics) {
+	diags := new(Diagnostics)
+	dir, err := filepath.Abs(opts.Dir)
+	if err != nil {
+		diags.plain("Cannot use the directory "+opts.Dir, sentence(err))
+		return nil, diags
+	}
+	w := &Workspace{
+		opts: opts, packages: make(map[string]*pkg), byLabel: make(map[engine.Label]*target), read: opts.Read,
+		kinds: make(map[string]*kind), reads: make(map[string][]string),
+		host: map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH},
+	}
+	if w.read == nil {
+		w.read = rules.Read
+	}
+	for _, k := range opts.Kinds {
+		w.kinds[k.Name], w.reads[k.Name] = newKind(k), k.Reads
+	}
+	if w.Root, err = findRoot(dir, opts.File); err != nil {
+		diags.plain("No "+FileName, sentence(err))
+		return nil, diags
+	}
+	if w.files, err = openFiles(w.Root); err != nil {
+		diags.plain("Cannot read the workspace", sentence(err))
+		return nil, diags
+	}
+	w.readPackages(dir, diags)
+	w.declare(diags)
+	w.compileTargets(diags)
+	w.findCycles(diags)
+	w.finish(diags)
+	return w, diags
+}
+
+// Bind gives the targets the runtime that their rules plan against. It must be called before a build.
+func (w *Workspace) Bind(rt *rules.Runtime) { w.rt.Store(rt) }
+
+func (w *Workspace) runtime() *rules.Runtime { return w.rt.Load() }
+
+// findRoot returns the nearest directory upwards whose BUILD.hcl has a cbuild block, else the topmost one upwards with a BUILD.hcl.
+func findRoot(dir, file string) (string, error) {
+	root := ""
+	if file != "" {
+		root = filepath.Dir(filepath.Join(dir, file))
+		if filepath.IsAbs(file) {
+			root = filepath.Dir(file)
+		}
+		dir = root
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		data, err := readBounded(filepath.Join(d, FileName))
+		if err == nil || errors.Is(err, errTooLarge) {
+			root = d
+			if hasCbuildBlock(data) {
+				return d, nil
+			}
+		} else if _, err := os.Stat(filepath.Join(d, FileName+".json")); err == nil {
+			root = d
+		}
+		if d == filepath.Dir(d) {
+			break
+		}
+	}
+	if root == "" {
+		return "", errors.New("there is no " + FileName + " in " + dir + " or above it: write one, or use -C DIR")
+	}
+	return root, nil
+}
+
+// readPackages reads the files of all packages below the root.
+func (w *Workspace) readPackages(dir string, diags *Diagnostics) {
+	own := ""
+	if w.opts.File != "" {
+		own = w.opts.File
+		if !filepath.IsAbs(own) {
+			own = filepath.Join(dir, own)
+		}
+		dir = filepath.Dir(own)
+	}
+	w.Package = w.packageOf(dir)
+	if own != "" {
+		w.readPackage(w.Package, own, diags)
+	} else {
+		w.readPackage("", filepath.Join(w.Root, FileName), diags)
+	}
+	_ = fs.WalkDir(os.DirFS(w.Root), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil
+		}
+		rel := p
+		if p == "." {
+			rel = ""
+		}
+		if rel != "" && (strings.HasPrefix(d.Name(), ".") || d.Name() == "cbuild-out" || w.ignored(rel)) {
+			return fs.SkipDir
+		}
+		if w.packages[rel] != nil {
+			return nil
+		}
+		name := filepath.Join(w.Root, filepath.FromSlash(rel), FileName)
+		if rel != "" {
+			// A directory with a cbuild block is a workspace of its own.
+			if data, err := readBounded(name); err == nil && hasCbuildBlock(data) && rel != w.Package {
+				return fs.SkipDir
+			}
+		}
+		w.readPackage(rel, name, diags)
+		return nil
+	})
+}
+
+func (w *Workspace) ignored(rel string) bool {
+	return slices.ContainsFunc(w.ignore, func(g string) bool {
+		ok, err := doublestar.Match(g, rel)
+		return ok && err == nil
+	})
+}
+
+// packageOf returns the package that holds the directory dir: the nearest one upwards.
+func (w *Workspace) packageOf(dir string) string {
+	rel, err := filepath.Rel(w.Root, dir)
+	if err != nil || rel == "." {
+		return ""
+	}
+	for rel = filepath.ToSlash(rel); rel != "."; rel = path.Dir(rel) {
+		for _, name := range []string{FileName, FileName + ".json"} {
+			if _, err := os.Stat(filepath.Join(w.Root, filepath.FromSlash(rel), name)); err == nil {
+				return rel
+			}
+		}
+		if w.opts.File != "" {
+			return rel
+		}
+	}
+	return ""
+}

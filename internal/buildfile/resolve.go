@@ -1,0 +1,188 @@
+package buildfile
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"cbuild/engine"
+)
+
+// Resolve returns the targets that patterns name: name, :name, dir:name, //dir:name, //dir/..., //..., tag:TAG. Without patterns
+// these are the defaults: those of the cbuild block, else the targets of the current package that nobody refers to.
+func (w *Workspace) Resolve(patterns []string) ([]*engine.Target, *Diagnostics) {
+	diags := new(Diagnostics)
+	var found []*target
+	if len(patterns) == 0 {
+		found = w.defaultTargets()
+		if len(found) == 0 {
+			diags.plain("Nothing to build", "There is no target in //"+w.Package+".")
+		}
+	}
+	for _, pattern := range patterns {
+		targets, err := w.match(pattern, w.Package)
+		if err != nil {
+			diags.plain(unknownSummary(pattern, err), sentence(err))
+			continue
+		}
+		for _, t := range targets {
+			if !slices.Contains(found, t) {
+				found = append(found, t)
+			}
+		}
+	}
+	var out []*engine.Target
+	for _, t := range found {
+		if t.engine != nil {
+			out = append(out, t.engine)
+		}
+	}
+	return out, diags
+}
+
+var errNotYet = errors.New("this version of cbuild does not have it")
+
+func unknownSummary(pattern string, err error) string {
+	if errors.Is(err, errNotYet) {
+		return fmt.Sprintf("The pattern %q is not yet supported", pattern)
+	}
+	return "Unknown target " + pattern
+}
+
+func (w *Workspace) defaultTargets() []*target {
+	if w.hasDefaults && w.Package == "" {
+		return w.defaults
+	}
+	p := w.packages[w.Package]
+	if p == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(p.order), func(t *target) bool { return t.referred })
+}
+
+// match returns the targets that pattern names, seen from the package dir.
+func (w *Workspace) match(pattern, dir string) ([]*target, error) {
+	switch {
+	case strings.ContainsAny(pattern, "[]"), strings.HasPrefix(pattern, "@"):
+		return nil, errNotYet
+	case strings.HasPrefix(pattern, "tag:"):
+		return w.tagged(strings.TrimPrefix(pattern, "tag:"))
+	}
+	where, name, labelled := strings.Cut(pattern, ":")
+	if !labelled {
+		where, name = "", pattern
+		if strings.HasPrefix(pattern, "//") || strings.HasSuffix(pattern, "...") {
+			return w.below(pattern, dir)
+		}
+	}
+	switch abs, ok := strings.CutPrefix(where, "//"); {
+	case ok:
+		dir = abs
+	case where != "":
+		dir = path.Join(dir, where)
+	}
+	p := w.packages[dir]
+	if p == nil {
+		return nil, errors.New(didYouMean(dir, mapKeys(w.packages), "There is no package //"+dir+"."))
+	}
+	if t := p.targets[name]; t != nil {
+		return []*target{t}, nil
+	}
+	return nil, errors.New(p.suggestName(name))
+}
+
+// suggestName says what name may have meant on the command line.
+func (p *pkg) suggestName(name string) string {
+	if rule, rest, ok := strings.Cut(name, "."); ok && p.targets[rest] != nil {
+		return fmt.Sprintf("On the command line a target goes by its name, without %q. Did you mean %q?", rule, rest)
+	}
+	names := sortedKeys(p.targets)
+	if len(names) > 12 {
+		names = names[:12]
+	}
+	return didYouMean(name, mapKeys(p.targets), oneOf("//"+p.dir+" has", names))
+}
+
+// below returns the targets of all packages at and under a directory.
+func (w *Workspace) below(pattern, dir string) ([]*target, error) {
+	prefix, recursive := strings.CutSuffix(pattern, "...")
+	if !recursive {
+		// //dir alone is the target named like its directory.
+		d := strings.TrimPrefix(pattern, "//")
+		return w.match("//"+d+":"+path.Base(d), dir)
+	}
+	prefix = strings.TrimSuffix(prefix, "/")
+	if rest, abs := strings.CutPrefix(prefix, "/"); abs {
+		prefix = strings.TrimPrefix(rest, "/")
+	} else {
+		prefix = path.Join(dir, prefix)
+	}
+	var found []*target
+	for _, d := range sortedKeys(w.packages) {
+		if prefix == "" || d == prefix || strings.HasPrefix(d, prefix+"/") {
+			found = append(found, w.packages[d].order...)
+		}
+	}
+	if len(found) == 0 {
+		return nil, errors.New(didYouMean(prefix, mapKeys(w.packages), "There is no target below //"+prefix+"."))
+	}
+	return found, nil
+}
+
+func (w *Workspace) tagged(tag string) ([]*target, error) {
+	var found []*target
+	for _, d := range sortedKeys(w.packages) {
+		for _, t := range w.packages[d].order {
+			if slices.Contains(t.tags, tag) {
+				found = append(found, t)
+			}
+		}
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no target has the tag %q", tag)
+	}
+	return found, nil
+}
+
+// Info is what is known of a target before a build.
+type Info struct {
+	Rule, Description string
+	Tags              []string
+	Private           bool
+	// File is relative to the workspace root.
+	File  string
+	Line  int
+	Needs []engine.Need
+}
+
+// Info describes t.
+func (w *Workspace) Info(t *engine.Target) Info {
+	src := w.byLabel[t.Label]
+	return Info{
+		Rule: t.Rule, Description: src.description, Tags: src.tags, Private: src.private,
+		File: src.rng.Filename, Line: src.rng.Start.Line, Needs: t.Needs,
+	}
+}
+
+// A Variable describes a variable, for lists of them.
+type Variable struct {
+	Dir, Name, Description, Value string
+}
+
+// Variables returns the variables of all packages, by package and name.
+func (w *Workspace) Variables() []Variable {
+	var list []Variable
+	for _, dir := range sortedKeys(w.packages) {
+		for _, name := range sortedKeys(w.packages[dir].variables) {
+			v := w.packages[dir].variables[name]
+			value := ""
+			if v.ok {
+				value = show(v.value)
+			}
+			list = append(list, Variable{Dir: dir, Name: name, Description: v.description, Value: value})
+		}
+	}
+	return list
+}

@@ -1,0 +1,445 @@
+package buildfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"cbuild/engine"
+)
+
+// A scope is one evaluation: what `each` is, what may be asked of the build, and the artifacts that were mentioned so far. It is
+// used by one goroutine.
+type scope struct {
+	ctx  context.Context
+	pkg  *pkg
+	t    *target
+	view engine.View
+
+	hasEach bool
+	key     string
+	value   engine.Value
+	axes    []string
+	values  []engine.Value
+
+	artifacts []engine.Artifact
+	// unusable is the first reference that had no usable result, and trouble the first error that is not about the expression,
+	// such as the end of ctx. They decide what a failed evaluation is; one that succeeds all the same is none the worse.
+	unusable *engine.SkippedError
+	trouble  error
+
+	ectx *hcl.EvalContext
+}
+
+var scopeType = cty.Capsule("scope", reflect.TypeFor[scope]())
+
+// scopeVar is the variable that leads from an EvalContext to its scope; no expression can name it.
+const scopeVar = "\x00scope"
+
+func newScope(ctx context.Context, p *pkg, t *target, view engine.View) *scope {
+	s := &scope{ctx: ctx, pkg: p, t: t, view: view}
+	s.ectx = &hcl.EvalContext{
+		Variables: map[string]cty.Value{scopeVar: cty.CapsuleVal(scopeType, s)},
+		Functions: p.ws.functions(p),
+	}
+	return s
+}
+
+// instance returns a scope in which `each`, `matrix` and `axis` are those of i.
+func instanceScope(ctx context.Context, p *pkg, t *target, view engine.View, i engine.Instance) *scope {
+	s := newScope(ctx, p, t, view)
+	s.hasEach, s.key, s.value, s.axes, s.values = t.repeated, i.Key, i.Value, i.Axes, i.Values
+	return s
+}
+
+// eachScope returns a scope in which `each` is item.
+func eachScope(ctx context.Context, p *pkg, t *target, view engine.View, item engine.Item) *scope {
+	s := newScope(ctx, p, t, view)
+	s.hasEach, s.key, s.value = true, item.Key, item.Value
+	return s
+}
+
+// scopeOf finds the scope that an expression is evaluated in.
+func scopeOf(ctx *hcl.EvalContext) *scope {
+	for ; ctx != nil; ctx = ctx.Parent() {
+		if v, ok := ctx.Variables[scopeVar]; ok {
+			return v.EncapsulatedValue().(*scope)
+		}
+	}
+	return nil
+}
+
+// skip notes that a reference has no usable result and returns the error for it.
+func (s *scope) skip(cause string) error {
+	err := &engine.SkippedError{Cause: cause}
+	if s.unusable == nil {
+		s.unusable = err
+	}
+	return err
+}
+
+// fail notes an error that is not about the expression.
+func (s *scope) fail(err error) error {
+	if s.trouble == nil {
+		s.trouble = err
+	}
+	return err
+}
+
+// A cell is one outcome of a row: an instance of another target.
+type cell struct {
+	row *engine.Row
+	o   *engine.Outcome
+}
+
+func (c *cell) name() string { return c.row.Target.InstanceName(c.row.Key, c.o.Axes) }
+
+// A branch is a row of a matrix of which only the first axes are chosen.
+type branch struct {
+	row  *engine.Row
+	axes []string
+}
+
+var cellType = cty.Capsule("instance", reflect.TypeFor[cell]())
+
+// enter returns what v is on the way along a reference: rows become cells or branches, rows of a query their items.
+func enter(v engine.Value) engine.Value {
+	row, ok := v.(*engine.Row)
+	switch {
+	case !ok:
+		return v
+	case row == nil:
+		return nil
+	case isQuery(row.Target):
+		return row.Value
+	case row.Peeled >= len(row.Target.Axes) && len(row.Cells) == 1:
+		return &cell{row, row.Cells[0]}
+	case row.Peeled > 0 && len(row.Cells) > 0:
+		return branch{row, row.Cells[0].Axes[:row.Peeled]}
+	}
+	return branch{row: row}
+}
+
+func isQuery(t *engine.Target) bool { return t.Query != nil || t.Rule == "query" }
+
+// choose follows b along one more axis key.
+func (s *scope) choose(b branch, key string) (engine.Value, error) {
+	axes := append(b.axes[:len(b.axes):len(b.axes)], key)
+	if len(axes) < len(b.row.Target.Axes) {
+		return branch{b.row, axes}, nil
+	}
+	if o, ok := b.row.Cell(axes...); ok {
+		return &cell{b.row, o}, nil
+	}
+	keys := s.axisKeys(b)
+	if _, known := keys[key]; !known && b.row.Target.Where == nil {
+		return nil, fmt.Errorf("%s has no %q. %s", b.row.Target.InstanceName(b.row.Key, b.axes), key,
+			didYouMean(key, mapKeys(keys), oneOf("It has", sortedKeys(keys))))
+	}
+	return nil, s.skip(b.row.Target.InstanceName(b.row.Key, axes) + " was dropped by where")
+}
+
+// axisKeys returns the keys on the next axis of b.
+func (s *scope) axisKeys(b branch) map[string]bool {
+	keys := make(map[string]bool)
+next:
+	for _, c := range b.row.Cells {
+		for i, a := range b.axes {
+			if i >= len(c.Axes) || c.Axes[i] != a {
+				continue next
+			}
+		}
+		if len(b.axes) < len(c.Axes) {
+			keys[c.Axes[len(b.axes)]] = true
+		}
+	}
+	return keys
+}
+
+// read returns the readable attribute name of c.
+func (s *scope) read(c *cell, name string) (engine.Value, error) {
+	v, err := s.pkg.ws.read(s.ctx, s.pkg.ws.runtime(), c.row, c.o, name)
+	if err == nil {
+		return v, nil
+	}
+	switch {
+	case s.ctx.Err() != nil:
+		return nil, s.fail(s.ctx.Err())
+	case errors.As(err, new(*engine.SkippedError)):
+		return nil, s.skip(c.name() + " " + isWord(c.o.Class()))
+	case errors.As(err, new(*engine.InvalidError)):
+		return nil, err
+	}
+	return nil, s.fail(err)
+}
+
+// isWord writes a class as a predicate.
+func isWord(c engine.Class) string {
+	switch c {
+	case "fail":
+		return "failed"
+	case "crash":
+		return "crashed"
+	case "timeout":
+		return "timed out"
+	case "oom":
+		return "ran out of memory"
+	case engine.ClassError:
+		return "ended in an error"
+	}
+	return "is " + string(c)
+}
+
+// usable reports whether c can stand in a collection that is read as a whole.
+func usable(c engine.Class) bool {
+	return c != engine.ClassError && c != engine.ClassInvalid && c != engine.ClassCancelled
+}
+
+// cty converts v for an expression. Of instances, only the attributes in need are converted, or all that can be read if need is
+// nil; with raw, an instance stays one value that only attributes for instances understand.
+func (s *scope) cty(v engine.Value, need *need, raw bool) (cty.Value, error) {
+	switch v := enter(v).(type) {
+	case nil:
+		return cty.NullVal(cty.DynamicPseudoType), nil
+	case bool:
+		return cty.BoolVal(v), nil
+	case int:
+		return cty.NumberIntVal(int64(v)), nil
+	case int64:
+		return cty.NumberIntVal(v), nil
+	case float64:
+		return cty.NumberFloatVal(v), nil
+	case string:
+		if err := foreign(v); err != nil {
+			return cty.NilVal, err
+		}
+		return cty.StringVal(v), nil
+	case engine.Artifact:
+		return cty.StringVal(s.mark(v)), nil
+	case engine.Text:
+		return s.marked(v)
+	case []engine.Value:
+		return s.tuple(v, need, raw)
+	case engine.Object:
+		return s.object(v, need, raw)
+	case map[string]string:
+		return stringMap(v)
+	case []string:
+		return stringList(v)
+	case *cell:
+		if raw {
+			return cty.CapsuleVal(cellType, v), nil
+		}
+		return s.instance(v, need)
+	case branch:
+		return s.branch(v, need, raw)
+	}
+	return cty.NilVal, fmt.Errorf("a %T cannot stand in an expression", v)
+}
+
+// marked writes t as a string with markers.
+func (s *scope) marked(t engine.Text) (cty.Value, error) {
+	var b strings.Builder
+	for _, p := range t {
+		if p.Artifact != nil {
+			b.WriteString(s.mark(*p.Artifact))
+			continue
+		}
+		if err := foreign(strings.ReplaceAll(p.Lit, engine.WorkDir, "")); err != nil {
+			return cty.NilVal, err
+		}
+		b.WriteString(p.Lit)
+	}
+	return cty.StringVal(b.String()), nil
+}
+
+func stringMap(m map[string]string) (cty.Value, error) {
+	out := make(map[string]cty.Value, len(m))
+	for k, v := range m {
+		if err := errors.Join(foreign(k), foreign(v)); err != nil {
+			return cty.NilVal, err
+		}
+		out[k] = cty.StringVal(v)
+	}
+	return cty.ObjectVal(out), nil
+}
+
+func stringList(l []string) (cty.Value, error) {
+	out := make([]cty.Value, len(l))
+	for i, v := range l {
+		if err := foreign(v); err != nil {
+			return cty.NilVal, err
+		}
+		out[i] = cty.StringVal(v)
+	}
+	return cty.TupleVal(out), nil
+}
+
+func (s *scope) tuple(list []engine.Value, need *need, raw bool) (cty.Value, error) {
+	out := make([]cty.Value, len(list))
+	for i, e := range list {
+		v, err := s.cty(e, need, raw)
+		if err != nil {
+			return cty.NilVal, err
+		}
+		out[i] = v
+	}
+	return cty.TupleVal(out), nil
+}
+
+func (s *scope) object(o engine.Object, need *need, raw bool) (cty.Value, error) {
+	out := make(map[string]cty.Value, len(o))
+	for k, e := range o {
+		if !need.wants(k) {
+			continue
+		}
+		if err := foreign(k); err != nil {
+			return cty.NilVal, err
+		}
+		v, err := s.cty(e, nil, raw)
+		if err != nil {
+			return cty.NilVal, err
+		}
+		out[k] = v
+	}
+	return cty.ObjectVal(out), nil
+}
+
+// instance converts the readable attributes of c. One that cannot be read is absent, so that only what reads it fails.
+func (s *scope) instance(c *cell, need *need) (cty.Value, error) {
+	out := make(map[string]cty.Value)
+	for _, name := range s.pkg.ws.reads[c.row.Target.Rule] {
+		if !need.wants(name) {
+			continue
+		}
+		v, err := s.read(c, name)
+		if s.trouble != nil {
+			return cty.NilVal, s.trouble
+		}
+		if err != nil {
+			continue
+		}
+		if out[name], err = s.cty(v, nil, false); err != nil {
+			return cty.NilVal, err
+		}
+	}
+	return cty.ObjectVal(out), nil
+}
+
+func (s *scope) branch(b branch, need *need, raw bool) (cty.Value, error) {
+	out := make(map[string]cty.Value)
+	for key := range s.axisKeys(b) {
+		next, err := s.choose(b, key)
+		if err != nil {
+			return cty.NilVal, err
+		}
+		if out[key], err = s.cty(next, need, raw); err != nil {
+			return cty.NilVal, err
+		}
+	}
+	return cty.ObjectVal(out), nil
+}
+
+// plain converts what an expression evaluated to into plain data; strings that are one artifact become it.
+func (s *scope) plain(v cty.Value) (engine.Value, error) {
+	if v.IsNull() {
+		return nil, nil
+	}
+	if !v.IsKnown() {
+		return nil, errors.New("the value is unknown")
+	}
+	switch t := v.Type(); {
+	case t == cty.String:
+		return s.plainString(v.AsString())
+	case t == cty.Bool:
+		return v.True(), nil
+	case t == cty.Number:
+		return plainNumber(v.AsBigFloat()), nil
+	case t == cellType:
+		return v.EncapsulatedValue().(*cell).asRow(), nil
+	case t.IsCapsuleType():
+		return nil, errors.New("optional() is for out only")
+	case t.IsMapType() || t.IsObjectType():
+		return s.plainObject(v)
+	}
+	list := []engine.Value{}
+	for it := v.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		p, err := s.plain(e)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+func (s *scope) plainObject(v cty.Value) (engine.Value, error) {
+	o := make(engine.Object, v.LengthInt())
+	for it := v.ElementIterator(); it.Next(); {
+		k, e := it.Element()
+		p, err := s.plain(e)
+		if err != nil {
+			return nil, err
+		}
+		o[k.AsString()] = p
+	}
+	return o, nil
+}
+
+func (s *scope) plainString(str string) (engine.Value, error) {
+	if !hasMarks(str) {
+		return str, nil
+	}
+	t := s.text(str)
+	if a, ok := t.Single(); ok {
+		return a, nil
+	}
+	return t, nil
+}
+
+func plainNumber(f *big.Float) engine.Value {
+	if i, acc := f.Int64(); acc == big.Exact {
+		return i
+	}
+	x, _ := f.Float64()
+	return x
+}
+
+// asRow returns c as a row of its own.
+func (c *cell) asRow() *engine.Row {
+	if len(c.row.Cells) == 1 && c.row.Peeled == len(c.o.Axes) {
+		return c.row
+	}
+	return &engine.Row{Target: c.row.Target, Key: c.row.Key, Index: c.row.Index, Value: c.row.Value, Cells: []*engine.Outcome{c.o}, Peeled: len(c.o.Axes)}
+}
+
+// keyText returns the text of an instance key or a list element of for_each.
+func keyText(v cty.Value) (string, error) {
+	if v.IsNull() || !v.IsKnown() {
+		return "", errors.New("a key is null")
+	}
+	switch v.Type() {
+	case cty.String:
+		if hasMarks(v.AsString()) {
+			return "", errors.New("an artifact cannot be a key")
+		}
+		return v.AsString(), nil
+	case cty.Bool:
+		return strconv.FormatBool(v.True()), nil
+	case cty.Number:
+		f := v.AsBigFloat()
+		if !f.IsInt() {
+			return "", fmt.Errorf("%s is not an integer: write a string, as in \"1.20\", because the number 1.20 is 1.2", f.Text('g', -1))
+		}
+		return f.Text('f', 0), nil
+	}
+	return "", fmt.Errorf("a key is a string, an integer or a bool, not %s", v.Type().FriendlyName())
+}

@@ -1,0 +1,401 @@
+package buildfile
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"cbuild/engine"
+)
+
+// A target is a declared target on its way to an engine.Target.
+type target struct {
+	pkg   *pkg
+	rule  string
+	kind  *kind
+	label engine.Label
+	rng   hcl.Range
+	block *hclsyntax.Block
+
+	description string
+	tags        []string
+	private     bool
+
+	repeated bool
+	forEach  *expr
+	over     *target
+	// eachOf is what each.value is, and fields those of a query's items, if known.
+	eachOf *shape
+	fields []string
+
+	axes      []string
+	axisExprs []*axis
+	axisShape map[string]*shape
+	// axisKeys are the keys of an axis where the file says them.
+	axisKeys [][]string
+
+	where    *expr
+	attrs    []*attribute
+	needs    []use
+	engine   *engine.Target
+	referred bool
+	bad      bool
+}
+
+// ref writes t as expressions do.
+func (t *target) ref() string { return t.rule + "." + t.label.Name }
+
+// An attribute is one attribute of a target's rule. If it is the same for every instance its value is folded.
+type attribute struct {
+	field *field
+	name  string
+	expr  *expr
+	rng   hcl.Range
+	fold  *folded
+	// The parts of attributes that rules evaluate themselves.
+	named  []engine.Named[*expr]
+	list   []*expr
+	stream *stream
+}
+
+// declare runs through all packages: variables, then what targets are repeated for, so that references to them can be understood.
+func (w *Workspace) declare(diags *Diagnostics) {
+	for _, dir := range sortedKeys(w.packages) {
+		w.packages[dir].resolveVariables()
+	}
+	w.checkAssignments(diags)
+	for _, dir := range sortedKeys(w.packages) {
+		p := w.packages[dir]
+		for _, t := range p.order {
+			t.repeated = t.rule == "query" || attr(t, "for_each") != nil
+			t.axes = axisNames(attr(t, "matrix"))
+			if t.rule == "query" {
+				t.fields = p.queryFields(t)
+			}
+		}
+		for _, t := range p.order {
+			p.compileRepetition(t)
+		}
+	}
+}
+
+func attr(t *target, name string) *hclsyntax.Attribute { return t.block.Body.Attributes[name] }
+
+// queryFields returns the fields of the items of t, if its registry is written as a literal and known.
+func (p *pkg) queryFields(t *target) []string {
+	a := attr(t, "registry")
+	if a == nil || p.ws.opts.Fields == nil {
+		return nil
+	}
+	v, diags := a.Expr.Value(nil)
+	if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
+		return nil
+	}
+	return p.ws.opts.Fields(v.AsString())
+}
+
+// axisNames returns the names of the axes of a literal matrix.
+func axisNames(a *hclsyntax.Attribute) []string {
+	if a == nil {
+		return nil
+	}
+	obj, ok := unparen(a.Expr).(*hclsyntax.ObjectConsExpr)
+	if !ok {
+		return nil
+	}
+	var names []string
+	for _, item := range obj.Items {
+		if name, ok := literalKey(item.KeyExpr); ok && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// literalKey returns the key of an object's member if it is a name or a quoted literal.
+func literalKey(e hclsyntax.Expression) (string, bool) {
+	v, diags := e.Value(nil)
+	if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
+		return "", false
+	}
+	return v.AsString(), true
+}
+
+// compileRepetition compiles for_each and matrix.
+func (p *pkg) compileRepetition(t *target) {
+	if a := attr(t, "for_each"); a != nil {
+		p.compileForEach(t, a)
+	}
+	if t.rule == "query" {
+		t.eachOf = t.elements()
+	}
+	if a := attr(t, "matrix"); a != nil {
+		if t.kind.Single {
+			p.diags.addf(p.src, a.NameRange, "No matrix here", "A %s cannot be repeated.", t.rule)
+			t.axes = nil
+			return
+		}
+		p.compileMatrix(t, a)
+	}
+}
+
+func (p *pkg) compileForEach(t *target, a *hclsyntax.Attribute) {
+	if t.kind.Single {
+		p.diags.addf(p.src, a.NameRange, "No for_each here", "A %s cannot be repeated.", t.rule)
+		t.repeated = t.rule == "query"
+		return
+	}
+	e := p.compile(a.Expr, t, "for_each", allow{targets: true}, true)
+	t.forEach = e
+	t.bad = t.bad || e.bad
+	t.needs = append(t.needs, e.streamed()...)
+	of := collection(e.Expression)
+	if n, ok := unparen(e.Expression).(*targetNode); ok && n.key == nil && len(n.steps) == 0 && len(n.target.axes) > 0 {
+		of = n.target
+		t.needs[len(t.needs)-1].mode = engine.StreamMode
+	}
+	if of != nil {
+		t.over, t.eachOf = of, of.elements()
+		return
+	}
+	t.eachOf = passedOn(e.Expression)
+	if e.constant() && !e.bad && !e.files {
+		p.checkConstant(t, e)
+	}
+}
+
+// checkConstant finds mistakes in a for_each that is known before the build.
+func (p *pkg) checkConstant(t *target, e *expr) {
+	s := newScope(noContext, p, t, nil)
+	_, err := s.elements(e)
+	if err != nil {
+		p.diags.list = append(p.diags.list, err.diagnostic())
+		t.bad = true
+	}
+}
+
+// passedOn returns the shape of the elements of a `for` that passes on those of a collection.
+func passedOn(e hclsyntax.Expression) *shape {
+	switch e := unparen(e).(type) {
+	case *hclsyntax.ForExpr:
+		if !isName(e.ValExpr, e.ValVar) || e.Group {
+			return nil
+		}
+		if of := collection(e.CollExpr); of != nil {
+			return of.elements()
+		}
+		return passedOn(e.CollExpr)
+	case *localNode:
+		if len(e.steps) == 0 && e.local.compiled != nil {
+			return passedOn(e.local.compiled.Expression)
+		}
+	}
+	return nil
+}
+
+// compileTargets compiles the bodies of all targets.
+func (w *Workspace) compileTargets(diags *Diagnostics) {
+	for _, dir := range sortedKeys(w.packages) {
+		p := w.packages[dir]
+		p.compileLocals()
+		for _, t := range p.order {
+			p.compileBody(t)
+		}
+		p.compileDefaults()
+	}
+}
+
+func (p *pkg) compileBody(t *target) {
+	list := attributes(t.block.Body)
+	// Rows first: what they are decides what the columns can read.
+	slices.SortStableFunc(list, func(a, b *hclsyntax.Attribute) int { return isRows(a) - isRows(b) })
+	for _, a := range list {
+		switch a.Name {
+		case "for_each", "matrix":
+		case "where":
+			p.compileWhere(t, a)
+		case "description":
+			p.constAttr(a, func(v cty.Value) error { return decodeString(&t.description, v) })
+		case "tags":
+			p.constAttr(a, func(v cty.Value) error { return decodeStrings(&t.tags, v) })
+		case "private":
+			p.constAttr(a, func(v cty.Value) error { return decodeBool(&t.private, v) })
+		default:
+			p.compileAttr(t, a)
+		}
+	}
+	for _, f := range t.kind.fields {
+		if f.required && attr(t, f.name) == nil {
+			p.diags.addf(p.src, t.rng, fmt.Sprintf("Missing attribute %q", f.name), "A %s needs it: %s", t.rule, f.doc)
+			t.bad = true
+		}
+	}
+}
+
+func isRows(a *hclsyntax.Attribute) int {
+	if a.Name == "rows" {
+		return 0
+	}
+	return 1
+}
+
+func (p *pkg) compileWhere(t *target, a *hclsyntax.Attribute) {
+	allowed := allow{each: true, axes: true, of: t.eachOf, targets: true}
+	if t.rule == "query" {
+		allowed.axes = false
+	} else if !t.repeated && len(t.axes) == 0 {
+		p.diags.add(p.src, a.NameRange, "Nothing to filter", "where drops instances, but "+t.ref()+" has neither for_each nor matrix.")
+		return
+	}
+	t.where = p.compile(a.Expr, t, "where", allowed, false)
+	t.bad = t.bad || t.where.bad
+	t.needs = append(t.needs, t.where.uses...)
+}
+
+func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
+	f := t.kind.byName[a.Name]
+	if f == nil {
+		if slices.Contains(laterAttrs[t.rule], a.Name) || slices.Contains(laterAttrs[""], a.Name) {
+			p.diags.addf(p.src, a.NameRange, fmt.Sprintf("The attribute %q is not yet supported", a.Name), "This version of cbuild does not have it for %s.", t.rule)
+		} else {
+			p.unknownAttr(a, "A "+t.rule, t.kind.names)
+		}
+		t.bad = true
+		return
+	}
+	at := &attribute{field: f, name: a.Name, rng: a.Expr.Range()}
+	t.attrs = append(t.attrs, at)
+	before := len(p.diags.list)
+	switch f.typ {
+	case typeRows:
+		p.compileRows(t, at, a)
+	case typeExpr, typeExprs, typeNamedExprs:
+		p.compileColumns(t, at, a)
+	default:
+		at.expr = p.compile(a.Expr, t, a.Name, allow{each: true, axes: true, of: t.eachOf, targets: true}, f.raw)
+		t.needs = append(t.needs, at.expr.uses...)
+		if at.expr.constant() && !at.expr.bad {
+			p.fold(t, at)
+		}
+	}
+	t.bad = t.bad || len(p.diags.list) > before || at.expr != nil && at.expr.bad
+}
+
+// fold arranges for at to be evaluated once: now, or where it reads files, when it is needed first.
+func (p *pkg) fold(t *target, at *attribute) {
+	at.fold = &folded{eval: func() (reflect.Value, *evalError) {
+		s := newScope(noContext, p, t, nil)
+		v := reflect.New(at.field.typ).Elem()
+		err := s.decodeAttr(at, v)
+		return v, err
+	}}
+	if at.expr.files {
+		return
+	}
+	if _, err := at.fold.value(); err != nil {
+		p.diags.list = append(p.diags.list, err.diagnostic())
+	}
+}
+
+// compileColumns compiles the expressions that a rule evaluates for each row.
+func (p *pkg) compileColumns(t *target, at *attribute, a *hclsyntax.Attribute) {
+	allowed := allow{each: true, of: t.rowShape(), targets: true}
+	one := func(e hclsyntax.Expression, name string) *expr {
+		c := p.compile(e, t, name, allowed, false)
+		t.needs = append(t.needs, c.uses...)
+		return c
+	}
+	source := unparen(a.Expr)
+	switch at.field.typ {
+	case typeExpr:
+		at.list = []*expr{one(a.Expr, a.Name)}
+	case typeExprs:
+		list, ok := source.(*hclsyntax.TupleConsExpr)
+		if !ok {
+			at.list = []*expr{one(a.Expr, a.Name)}
+			return
+		}
+		for _, e := range list.Exprs {
+			at.list = append(at.list, one(e, a.Name))
+		}
+	case typeNamedExprs:
+		obj, ok := source.(*hclsyntax.ObjectConsExpr)
+		if !ok {
+			p.diags.addf(p.src, at.rng, "Invalid "+a.Name, "Write %s = { NAME = EXPRESSION, … }.", a.Name)
+			return
+		}
+		for _, item := range obj.Items {
+			name, ok := literalKey(item.KeyExpr)
+			if !ok {
+				p.diags.add(p.src, item.KeyExpr.Range(), "Invalid name", "The names in "+a.Name+" are literals.")
+				continue
+			}
+			if slices.ContainsFunc(at.named, func(n engine.Named[*expr]) bool { return n.Name == name }) {
+				p.diags.add(p.src, item.KeyExpr.Range(), "Duplicate name", fmt.Sprintf("%q is already in %s.", name, a.Name))
+				continue
+			}
+			at.named = append(at.named, engine.Named[*expr]{Name: name, Value: one(item.ValueExpr, a.Name+"."+name)})
+		}
+	}
+}
+
+// rowShape returns what each.value is in the columns of t.
+func (t *target) rowShape() *shape {
+	a := attr(t, "rows")
+	if a == nil {
+		return nil
+	}
+	for _, at := range t.attrs {
+		if at.name == "rows" && at.stream != nil {
+			return at.stream.of
+		}
+	}
+	return nil
+}
+
+// compileDefaults resolves cbuild { default = […] }.
+func (p *pkg) compileDefaults() {
+	if p.root == nil || p.dir != "" {
+		return
+	}
+	a := p.root.Body.Attributes["default"]
+	if a == nil {
+		return
+	}
+	p.ws.hasDefaults = true
+	list, ok := unparen(a.Expr).(*hclsyntax.TupleConsExpr)
+	if !ok {
+		p.diags.add(p.src, a.Expr.Range(), "Invalid default", "Write a list of references: default = [run.NAME].")
+		return
+	}
+	for _, e := range list.Exprs {
+		if t := p.defaultTarget(e); t != nil {
+			p.ws.defaults = append(p.ws.defaults, t)
+		}
+	}
+}
+
+// defaultTarget resolves an element of default: a reference, or a label in quotes.
+func (p *pkg) defaultTarget(e hclsyntax.Expression) *target {
+	if label, ok := literalKey(e); ok {
+		targets, err := p.ws.match(label, p.dir)
+		if err != nil || len(targets) != 1 {
+			p.diags.add(p.src, e.Range(), "Unknown target "+label, "Write the label of a target, as in \"//dir:name\".")
+			return nil
+		}
+		return targets[0]
+	}
+	c := p.compile(e, nil, "default", allow{targets: true}, false)
+	n, ok := c.Expression.(*targetNode)
+	if !ok || len(n.steps) > 0 || n.key != nil {
+		if !c.bad {
+			p.diags.add(p.src, e.Range(), "Invalid default", "Write references to targets, as in run.NAME.")
+		}
+		return nil
+	}
+	return n.target
+}

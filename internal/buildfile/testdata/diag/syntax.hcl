@@ -1,0 +1,7 @@
+run "a" {
+  command = ["true"
+}
+
+run "b" {
+  comand = ["true"]
+}
