@@ -56,6 +56,8 @@ type Plan struct {
 	Reuse func(*Result) bool
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
+	// Notes are passed on to the outcome: what is known beside the result and must not be stored with it.
+	Notes map[string]string
 	// Trivial is set for actions that run nothing and ask nobody: their results count as cached.
 	Trivial bool
 	// Always makes the action run even while the build is being stopped: a report of the rows known by then.

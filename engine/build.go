@@ -30,6 +30,18 @@ type Options struct {
 	FailFast bool
 	// Again does every action again, once, although a result is stored.
 	Again bool
+	// Stored does nothing but look up: any stored result will do, also one that a build would not use again, and what has none ends
+	// with ErrNotStored.
+	Stored bool
+}
+
+// ErrNotStored is the outcome of an action that would have to be done in a build that only looks up.
+var ErrNotStored = errors.New("no result is stored")
+
+// A Want is what a build is asked for: all instances of a target, or those with the given keys.
+type Want struct {
+	Label Label
+	Keys  []string
 }
 
 // A Build evaluates targets on demand. Make it with New, call Run once; then the collections of the targets can be read with Whole.
@@ -49,15 +61,8 @@ type Build struct {
 	group    group
 
 	mu     sync.Mutex
-	counts Counts // guarded by mu
-	bug    error  // guarded by mu; the first panic
-}
-
-// Counts are numbers of instances.
-type Counts struct {
-	Total   int
-	Classes map[Class]int
-	Cached  map[Cached]int
+	counts map[Label]*Counts // guarded by mu
+	bug    error             // guarded by mu; the first panic
 }
 
 // New returns a build over opts.Targets.
@@ -70,7 +75,7 @@ func New(opts Options) *Build {
 		cpu:     newSlots(opts.Jobs, drained),
 		net:     newSlots(opts.Connections, drained),
 		drained: drained,
-		counts:  Counts{Classes: make(map[Class]int), Cached: make(map[Cached]int)},
+		counts:  make(map[Label]*Counts),
 	}
 	if opts.Spool != nil {
 		b.spool = sync.OnceValues(opts.Spool)
@@ -98,20 +103,15 @@ func (g *group) start(f func(ctx context.Context)) {
 	}()
 }
 
-// Run evaluates the wanted targets with all their instances and returns what became of everything. When ctx ends, work under way
-// ends, and what was not done is cancelled. Every goroutine that Run started has ended when it returns. The error is a bug in
-// cbuild; what goes wrong in the outside world is an outcome.
-func (b *Build) Run(ctx context.Context, wanted []Label) (Counts, error) {
+// Run evaluates what is wanted. When ctx ends, work under way ends, and what was not done is cancelled. Every goroutine that Run
+// started has ended when it returns. The error is a bug in cbuild; what goes wrong in the outside world is an outcome.
+func (b *Build) Run(ctx context.Context, wanted []Want) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	b.group.ctx = ctx
 	var reading sync.WaitGroup
-	for _, l := range wanted {
-		n := b.nodes[l]
-		reading.Go(func() {
-			n.demandAll()
-			<-n.finished
-		})
+	for _, w := range wanted {
+		reading.Go(func() { b.nodes[w.Label].want(ctx, w.Keys) })
 	}
 	reading.Wait()
 	b.complete.Store(ctx.Err() == nil)
@@ -120,7 +120,20 @@ func (b *Build) Run(ctx context.Context, wanted []Label) (Counts, error) {
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.counts, b.bug
+	return b.bug
+}
+
+// want waits for the rows with the given keys, or for all of them. What becomes of them is told as it happens.
+func (n *node) want(ctx context.Context, keys []string) {
+	if keys == nil {
+		n.demandAll()
+		<-n.finished
+	}
+	for _, key := range keys {
+		if _, err := n.demand(ctx, key); err != nil {
+			n.build.finish(n.target, &Row{Target: n.target, Key: key}, &Outcome{Err: err}, "", 0)
+		}
+	}
 }
 
 // Drain starts nothing new from now on: what runs is finished, everything else is cancelled. It may be called at any time, and
@@ -150,9 +163,12 @@ func (b *Build) emit(e Event) {
 // finish counts the outcome of an instance of row, or of t as a whole if row is nil, and tells the observer.
 func (b *Build) finish(t *Target, row *Row, o *Outcome, why string, took time.Duration) {
 	b.mu.Lock()
-	b.counts.Total++
-	b.counts.Classes[o.Class()]++
-	b.counts.Cached[o.Cached]++
+	c := b.counts[t.Label]
+	if c == nil {
+		c = newCounts()
+		b.counts[t.Label] = c
+	}
+	c.add(o)
 	if bug := (*PanicError)(nil); b.bug == nil && errors.As(o.Err, &bug) {
 		b.bug = bug
 	}

@@ -171,15 +171,14 @@ func newBuild(opts engine.Options, targets ...*engine.Target) *build {
 
 func (b *build) run(t *testing.T, wanted ...string) engine.Counts {
 	t.Helper()
-	var labels []engine.Label
+	var wants []engine.Want
 	for _, w := range wanted {
-		labels = append(labels, label(w))
+		wants = append(wants, engine.Want{Label: label(w)})
 	}
-	counts, err := b.Run(t.Context(), labels)
-	if err != nil {
+	if err := b.Run(t.Context(), wants); err != nil {
 		t.Fatal(err)
 	}
-	return counts
+	return b.Sum()
 }
 
 // collect is a Plan function for a target that reads the whole stream of l and takes its keys for its own key.
@@ -481,7 +480,8 @@ func TestCancelEndsEverything(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		start := time.Now()
-		counts, err := b.Run(ctx, []engine.Label{label("a")})
+		err := b.Run(ctx, []engine.Want{{Label: label("a")}})
+		counts := b.Sum()
 		if err != nil || time.Since(start) != time.Minute {
 			t.Errorf("ended after %v with %v", time.Since(start), err)
 		}
@@ -499,7 +499,7 @@ func TestPanicIsABug(t *testing.T) {
 			}
 			return takes(0)(nil, nil, i)
 		}})
-		_, err := b.Run(t.Context(), []engine.Label{label("a")})
+		err := b.Run(t.Context(), []engine.Want{{Label: label("a")}})
 		var bug *engine.PanicError
 		if !errors.As(err, &bug) || len(b.log.finished()) != 2 {
 			t.Errorf("%v, finished %v", err, b.log.finished())

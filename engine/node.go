@@ -24,6 +24,7 @@ type node struct {
 	wake     chan struct{} // for the producer: something changed
 
 	mu       sync.Mutex
+	started  bool             // guarded by mu
 	items    int              // guarded by mu; elements taken so far
 	inflight int              // guarded by mu; rows admitted, unfinished and not backing off
 	rows     map[string]*row  // guarded by mu; rows admitted and unfinished
@@ -99,6 +100,9 @@ func (n *node) poke() {
 // start begins producing rows. What the target needs begins with it: else a toolchain would delay the first experiment.
 func (n *node) start() {
 	n.once.Do(func() {
+		n.mu.Lock()
+		n.started = true
+		n.mu.Unlock()
 		for _, need := range n.target.Needs {
 			other := n.build.nodes[need.Label]
 			switch {

@@ -72,6 +72,8 @@ type Outcome struct {
 	Key Key
 	// Cached says whether and from where the result was taken.
 	Cached Cached
+	// Notes are those of the Plan. Rows that were read back have none.
+	Notes map[string]string
 }
 
 // Cached says where a result came from.

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"cbuild/internal/retry"
@@ -22,7 +23,7 @@ type answer struct {
 // It returns the outcome, with the first reason why a stored result was not used.
 func (b *Build) perform(ctx context.Context, v *view, name string, p *Plan) (*Outcome, string) {
 	key := p.Action.Key()
-	o := &Outcome{Shape: p.Shape, Key: key}
+	o := &Outcome{Shape: p.Shape, Key: key, Notes: p.Notes}
 	a, err := b.fly(ctx, v, name, p, key)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -74,6 +75,8 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 		return nil, &TroubleError{Err: err}
 	case r != nil && (r.Status == Pass || p.Reuse != nil && p.Reuse(r)):
 		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, nil
+	case r != nil && b.opts.Stored:
+		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, nil
 	case r != nil:
 		reason = "the stored result is a " + r.Status.String()
 	}
@@ -91,6 +94,9 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 
 // attempt does the action, again while trouble may pass.
 func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reason string) (*answer, error) {
+	if b.opts.Stored && !p.Trivial {
+		return nil, fmt.Errorf("%w: %s", ErrNotStored, reason)
+	}
 	for n := 0; ; n++ {
 		a, err := b.once(ctx, v, name, p)
 		if err == nil {

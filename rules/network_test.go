@@ -141,7 +141,7 @@ func (n *network) build(targets ...*engine.Target) (map[string]*engine.Row, []st
 	var diagnostics texts
 	last := targets[len(targets)-1]
 	b := engine.New(engine.Options{Targets: targets, Cache: n.cache, Observer: &diagnostics, Jobs: 2, Connections: 4, Window: 8, DiskAhead: 1 << 30})
-	if _, err := b.Run(n.t.Context(), []engine.Label{last.Label}); err != nil {
+	if err := b.Run(n.t.Context(), []engine.Want{{Label: last.Label}}); err != nil {
 		n.t.Fatal(err)
 	}
 	rows := map[string]*engine.Row{}

@@ -142,3 +142,11 @@ func (m *MemoryActionCache) Record(ctx context.Context, r engine.Record) error {
 	}
 	return nil
 }
+
+// Withdraw is engine.ActionCache's.
+func (m *MemoryActionCache) Withdraw(ctx context.Context, k engine.Key) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.records, k)
+	return ctx.Err()
+}

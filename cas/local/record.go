@@ -273,3 +273,14 @@ func (p *parser) uvarint() uint64 {
 	p.short = p.short || n <= 0
 	return v
 }
+
+// Withdraw is engine.ActionCache's.
+func (l *Local) Withdraw(ctx context.Context, k engine.Key) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := l.fs.Remove(l.recordPath(k)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("withdraw the record of %v: %w", k, err)
+	}
+	return nil
+}
