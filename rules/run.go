@@ -75,6 +75,9 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 		Fresh:   r.Cache == "no",
 		Shape:   r.shape(),
 	}
+	if r.AllowFailure {
+		p.Notes = map[string]string{"allowed": "yes"}
+	}
 	if r.AllowFailure && !r.Network {
 		p.Reuse = func(*engine.Result) bool { return true }
 	}
