@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"syscall"
 
 	"cbuild/cas"
 	"cbuild/internal/vfs"
@@ -75,8 +76,9 @@ func (l *Local) openForm(ctx context.Context, d cas.Digest, form form) (io.ReadC
 		if err == nil {
 			return r, nil
 		}
-		if cerr := f.Close(); !errors.Is(err, errDamaged) {
-			return nil, errors.Join(err, cerr)
+		_ = f.Close() // nothing was written
+		if !errors.Is(err, errDamaged) {
+			return nil, err
 		}
 		damage = err
 	}
@@ -102,7 +104,8 @@ var errContent = fmt.Errorf("%w: its content does not match its name", errDamage
 func (l *Local) contents(ctx context.Context, f vfs.File, d cas.Digest, form form) (io.ReadCloser, error) {
 	if form == compressed && d.Size >= 0 && d.Size <= maxInMemory {
 		if data, ok := l.unpack(f, d); ok {
-			return io.NopCloser(bytes.NewReader(data)), f.Close()
+			_ = f.Close() // nothing was written
+			return io.NopCloser(bytes.NewReader(data)), nil
 		}
 		l.checked.remove(d.Hash) // have a closer look
 	}
@@ -171,7 +174,7 @@ func (l *Local) check(ctx context.Context, f vfs.File, d cas.Digest, form form) 
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case src.err != nil:
+	case src.err != nil && !errors.Is(src.err, syscall.EISDIR):
 		return fmt.Errorf("%w: %w", errDamaged, src.err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", errContent, err)

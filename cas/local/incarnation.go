@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -53,7 +54,7 @@ func (i *incarnation) open() (string, error) {
 		return i.dir, nil
 	}
 	var id [16]byte
-	rand.Read(id[:]) //nolint:errcheck // it never fails
+	rand.Read(id[:]) // it never fails
 	dir := filepath.Join(i.store.dir, "tmp", hex.EncodeToString(id[:]))
 	if err := i.store.fs.MkdirAll(dir, 0o777); err != nil {
 		return "", err
@@ -82,7 +83,8 @@ func lockDir(fsys vfs.FS, dir string) (vfs.File, error) {
 		_, err = f.Write([]byte(place(fsys)))
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Close())
+		_ = f.Close()
+		return nil, err
 	}
 	return f, nil
 }
@@ -109,8 +111,7 @@ func (i *incarnation) close() error {
 	if i.dir == "" {
 		return nil
 	}
-	err := i.store.fs.RemoveAll(i.dir)
-	err = errors.Join(err, i.lock.Close())
+	err := cmp.Or(i.store.fs.RemoveAll(i.dir), i.lock.Close())
 	i.dir, i.lock = "", nil
 	return err
 }
@@ -131,16 +132,14 @@ func (l *Local) sweep() {
 }
 
 // dead reports whether the owner of dir is provably dead: it ran here, and its lock is free. That it ran here means the same host
-// name or the same boot, for a container has a name of its own and a machine that was started again another boot.
+// name or the same boot, for a container has a name of its own and a machine that was started again another boot. The owner takes the
+// lock before it says where it runs, so the lock of one that just starts is not touched.
 func (l *Local) dead(dir, here string) bool {
 	f, err := l.fs.Open(filepath.Join(dir, "lock"))
 	if err != nil {
 		return false
 	}
-	defer f.Close() //nolint:errcheck // nothing was written
-	if free, err := f.TryLock(); err != nil || !free {
-		return false
-	}
+	defer f.Close() // nothing was written
 	there := make([]byte, 1024)
 	n, _ := f.ReadAt(there, 0)
 	host, boot, ok := strings.Cut(string(there[:n]), "\n")
@@ -148,5 +147,9 @@ func (l *Local) dead(dir, here string) bool {
 		return false
 	}
 	ourHost, ourBoot, _ := strings.Cut(here, "\n")
-	return host == ourHost || (boot == ourBoot && boot != "boot \n")
+	if host != ourHost && (boot != ourBoot || boot == "boot \n") {
+		return false
+	}
+	free, err := f.TryLock()
+	return err == nil && free
 }

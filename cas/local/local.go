@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync/atomic"
+	"syscall"
 
 	"cbuild/internal/vfs"
 )
@@ -52,7 +53,8 @@ func Open(dir string, opts Options) (*Local, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	if err := l.open(); err != nil {
-		return nil, fmt.Errorf("store %s: %w", dir, errors.Join(err, l.Close()))
+		_ = l.Close() // what went wrong first matters
+		return nil, fmt.Errorf("store %s: %w", dir, err)
 	}
 	return l, nil
 }
@@ -103,13 +105,18 @@ func (l *Local) Stats() Stats {
 	}
 }
 
-// publish gives the finished temporary file temp its name. The directory of the name is made at its first file.
+// publish gives the finished temporary file temp its name. The directory of the name is made at its first file, and a directory that
+// lies where the file should be is damage.
 func (l *Local) publish(temp, name string) error {
 	err := l.fs.Rename(temp, name)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		if err = l.fs.MkdirAll(filepath.Dir(name), 0o777); err == nil {
 			err = l.fs.Rename(temp, name)
 		}
+	case errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EISDIR):
+		l.quarantine(name)
+		err = l.fs.Rename(temp, name)
 	}
 	if err != nil {
 		l.discard(temp)

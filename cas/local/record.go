@@ -81,6 +81,7 @@ func (l *Local) load(k engine.Key) (r *engine.Record, reason string, err error) 
 		case errors.Is(rerr, syscall.EIO):
 			l.counters.damaged.Add(1)
 			return nil, "its record can't be read", nil
+		case errors.Is(rerr, syscall.EISDIR):
 		case rerr != nil:
 			return nil, "", rerr
 		}

@@ -1,0 +1,113 @@
+package local
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"testing"
+
+	"cbuild/cas"
+	"cbuild/cas/castest"
+	"cbuild/engine"
+)
+
+func BenchmarkPut(b *testing.B) {
+	for _, size := range []int{100, 1 << 10, 16 << 10} {
+		for kind, content := range map[string][]byte{"noise": castest.Content(1, size), "zeros": make([]byte, size)} {
+			b.Run(fmt.Sprintf("%d/%s", size, kind), func(b *testing.B) {
+				l := open(b, b.TempDir())
+				n := uint64(0)
+				b.ReportAllocs()
+				for b.Loop() {
+					n++
+					binary.LittleEndian.PutUint64(content, n)
+					put(b, l, content)
+				}
+			})
+		}
+	}
+	b.Run("again", func(b *testing.B) {
+		l := open(b, b.TempDir())
+		for b.Loop() {
+			put(b, l, []byte("the same"))
+		}
+	})
+}
+
+func BenchmarkOpen(b *testing.B) {
+	for name, data := range map[string][]byte{"1024": castest.Content(1, 1024), "1024 compressed": make([]byte, 1024), "10 MiB": castest.Content(1, 10<<20)} {
+		for _, first := range []bool{true, false} {
+			b.Run(fmt.Sprintf("%s/first=%v", name, first), func(b *testing.B) {
+				l := open(b, b.TempDir())
+				d := put(b, l, data)
+				b.ReportAllocs()
+				for b.Loop() {
+					if first {
+						l.checked.remove(d.Hash)
+					}
+					r, err := l.Open(context.Background(), d)
+					if err != nil {
+						b.Fatal(err)
+					}
+					if _, err := io.Copy(io.Discard, r); err != nil {
+						b.Fatal(err)
+					}
+					r.Close()
+				}
+			})
+		}
+	}
+}
+
+func benchRecord(i int) engine.Record {
+	k := engine.Key(cas.Of(binary.LittleEndian.AppendUint64(nil, uint64(i))).Hash)
+	out := engine.Output{Path: "out", Artifact: engine.Artifact{Digest: cas.Of([]byte("out")), Name: "out"}}
+	pre := "rule: \"run 1\"\ncontract: \"v1\"\ncommand[0]: \"cc\"\n"
+	for range 8 {
+		pre += "input src: " + cas.Of([]byte(pre)).String() + "\n"
+	}
+	return engine.Record{Key: k, Result: &engine.Result{Outs: []engine.Output{out}, Log: cas.Of([]byte("log")), Took: 1}, Preimage: []byte(pre)}
+}
+
+func BenchmarkActionCache(b *testing.B) {
+	const records = 2000
+	l := open(b, b.TempDir())
+	b.Run("record", func(b *testing.B) {
+		n := records
+		b.ReportAllocs()
+		for b.Loop() {
+			n++
+			if err := l.Record(context.Background(), benchRecord(n)); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	for i := range records {
+		if err := l.Record(b.Context(), benchRecord(i)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	keys := make([]engine.Key, records)
+	for i := range keys {
+		keys[i] = benchRecord(i).Key
+	}
+	b.Run("hit", func(b *testing.B) {
+		n := 0
+		b.ReportAllocs()
+		for b.Loop() {
+			n++
+			if r, reason, err := l.Lookup(context.Background(), keys[n%records], engine.Conditions{}, engine.LookupNormal); r == nil {
+				b.Fatal(reason, err)
+			}
+		}
+	})
+	b.Run("miss", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if r, _, err := l.Lookup(context.Background(), engine.Key{1}, engine.Conditions{}, engine.LookupNormal); r != nil || err != nil {
+				b.Fatal(r, err)
+			}
+		}
+	})
+}

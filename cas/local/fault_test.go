@@ -1,0 +1,253 @@
+package local
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"cbuild/cas"
+	"cbuild/cas/castest"
+	"cbuild/engine"
+	"cbuild/internal/vfs"
+)
+
+// storyBlobs are of each form, small and large.
+var storyBlobs = [][]byte{[]byte("small"), bytes.Repeat([]byte("text "), 1000), castest.Content(1, chunk+1000), make([]byte, chunk+1000)}
+
+var storyKey = engine.Key{1, 2, 3}
+
+// story uses a store in every way: it puts, records, looks up, opens, and does it again with the store opened anew.
+func story(t *testing.T, dir string, fsys vfs.FS) (err error) {
+	for range 2 {
+		l, err := Open(dir, Options{FS: fsys})
+		if err != nil {
+			return err
+		}
+		if err := cmp.Or(chapter(t, l), l.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func chapter(t *testing.T, l *Local) error {
+	var ds []cas.Digest
+	for _, data := range storyBlobs {
+		d, err := cas.PutBytes(t.Context(), l, data)
+		if err != nil {
+			return err
+		}
+		ds = append(ds, d)
+	}
+	if err := l.Record(t.Context(), engine.Record{Key: storyKey, Result: &engine.Result{Log: ds[0]}}); err != nil {
+		return err
+	}
+	r, reason, err := l.Lookup(t.Context(), storyKey, engine.Conditions{}, engine.LookupNormal)
+	if err != nil {
+		return err
+	}
+	if r == nil {
+		return fmt.Errorf("a miss: %s: %w", reason, cas.ErrNotFound)
+	}
+	if r.Log != ds[0] {
+		t.Errorf("another result: %+v", r)
+	}
+	for i, d := range ds {
+		got, err := cas.ReadAll(t.Context(), l, d, 4<<20)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(got, storyBlobs[i]) {
+			t.Errorf("blob %d: wrong bytes", i)
+		}
+	}
+	missing, err := l.Missing(t.Context(), ds)
+	if err == nil && len(missing) > 0 {
+		err = fmt.Errorf("missing: %w", cas.ErrNotFound)
+	}
+	return err
+}
+
+func TestEveryCallFailsOnce(t *testing.T) {
+	count := vfs.NewFaulty(vfs.OS, 0, nil)
+	if err := story(t, filepath.Join(t.TempDir(), "cas"), count); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("the story has %d calls", count.Calls())
+	step := 1
+	if testing.Short() {
+		step = 11
+		t.Logf("-short: only every %dth call fails", step)
+	}
+	for _, fault := range []error{syscall.EIO, syscall.ENOSPC, syscall.EMFILE, syscall.EROFS, vfs.ErrShortWrite, vfs.ErrCrash} {
+		for n := 1; n <= count.Calls(); n += step {
+			dir := filepath.Join(t.TempDir(), "cas")
+			err := story(t, dir, vfs.NewFaulty(vfs.OS, n, fault))
+			if err != nil && !errors.Is(err, fault) && !errors.Is(err, cas.ErrNotFound) {
+				t.Errorf("call %d fails with %v: the story says %v", n, fault, err)
+			}
+			if fault == vfs.ErrCrash && err == nil {
+				t.Errorf("it crashed at call %d, and nobody noticed", n)
+			}
+			afterwards(t, dir, fmt.Sprintf("after call %d failed with %v", n, fault))
+		}
+	}
+}
+
+// afterwards shows that a store is sound and goes on.
+func afterwards(t *testing.T, dir, when string) {
+	t.Helper()
+	l, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatalf("%s: %v", when, err)
+	}
+	rep, err := l.Verify(t.Context())
+	if err = errors.Join(err, l.Close()); err != nil || len(rep.Damaged) > 0 {
+		t.Errorf("%s: verify says %+v, %v", when, rep, err)
+	}
+	if err := story(t, dir, vfs.OS); err != nil {
+		t.Errorf("%s: the next attempt says %v", when, err)
+	}
+	if left := files(t, filepath.Join(dir, "tmp")); len(left) > 1 { // a lock that was not written yet proves nothing
+		t.Errorf("%s: temporary files are left: %v", when, left)
+	}
+}
+
+func TestErrorsSayWhatAndWhere(t *testing.T) {
+	seen := 0
+	for n := 1; n < 80; n++ {
+		err := story(t, filepath.Join(t.TempDir(), "cas"), vfs.NewFaulty(vfs.OS, n, syscall.ENOSPC))
+		if !errors.Is(err, syscall.ENOSPC) {
+			continue
+		}
+		seen++
+		if text := err.Error(); strings.Count(text, "no space left") != 1 || strings.Contains(text, "\n") {
+			t.Errorf("call %d: %q", n, text)
+		}
+	}
+	if seen < 10 {
+		t.Errorf("only %d calls ended in an error", seen)
+	}
+}
+
+func TestAnyFileCanBeDamaged(t *testing.T) {
+	damages := map[string]func(name string, data []byte) error{
+		"deleted":   func(name string, _ []byte) error { return os.Remove(name) },
+		"emptied":   func(name string, _ []byte) error { return rewrite(name, nil) },
+		"truncated": func(name string, data []byte) error { return rewrite(name, data[:len(data)/2]) },
+		"extended":  func(name string, data []byte) error { return rewrite(name, append(data, 0)) },
+		"zeroed":    func(name string, data []byte) error { return rewrite(name, make([]byte, len(data))) },
+		"a directory": func(name string, _ []byte) error {
+			return errors.Join(os.Remove(name), os.Mkdir(name, 0o777))
+		},
+	}
+	for _, at := range []int{0, 12, 20, 60} {
+		damages[fmt.Sprintf("flipped at %d %%", at)] = func(name string, data []byte) error {
+			data[len(data)*at/100] ^= 0x40
+			return rewrite(name, data)
+		}
+	}
+	for name, damage := range damages {
+		t.Run(name, func(t *testing.T) { damageEach(t, damage, name == "a directory") })
+	}
+}
+
+func rewrite(name string, data []byte) error {
+	if err := os.Remove(name); err != nil {
+		return err
+	}
+	return os.WriteFile(name, data, 0o444)
+}
+
+// damageEach damages each file of a store in turn. Nobody may see wrong bytes, and the next story makes all well.
+func damageEach(t *testing.T, damage func(name string, data []byte) error, asDir bool) {
+	dir := filepath.Join(t.TempDir(), "cas")
+	if err := story(t, dir, vfs.OS); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files(t, dir) {
+		data, err := os.ReadFile(name)
+		if errors.Is(err, os.ErrNotExist) || strings.Contains(name, "quarantine") {
+			continue
+		}
+		if asDir && strings.HasSuffix(name, "VERSION") {
+			continue // Open says that it is a directory; it is not ours to repair
+		}
+		if err == nil {
+			err = damage(name, data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !readDamaged(t, dir, vfs.OS) && strings.Contains(name, "/blob/") {
+			t.Errorf("%s: nobody noticed", name)
+		}
+		if err := story(t, dir, vfs.OS); err != nil {
+			t.Errorf("%s: the next attempt says %v", name, err)
+		}
+		l := open(t, dir)
+		if rep, err := l.Verify(t.Context()); err != nil || len(rep.Damaged) > 0 || rep.Blobs != len(storyBlobs) || rep.Records != 1 {
+			t.Errorf("%s: verify says %+v, %v", name, rep, err)
+		}
+	}
+}
+
+// readDamaged reads all that a store should hold and reports whether something is missing.
+func readDamaged(t *testing.T, dir string, fsys vfs.FS) (missed bool) {
+	l, err := Open(dir, Options{FS: fsys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for i, data := range storyBlobs {
+		got, err := cas.ReadAll(t.Context(), l, cas.Of(data), 4<<20)
+		switch {
+		case errors.Is(err, cas.ErrNotFound):
+			missed = true
+		case err != nil:
+			t.Errorf("blob %d: %v", i, err)
+		case !bytes.Equal(got, data):
+			t.Errorf("blob %d: wrong bytes", i)
+		}
+	}
+	r, reason, err := l.Lookup(t.Context(), storyKey, engine.Conditions{}, engine.LookupNormal)
+	if err != nil {
+		t.Errorf("look-up: %v", err)
+	}
+	if r == nil && reason == "" || r != nil && r.Log != cas.Of(storyBlobs[0]) {
+		t.Errorf("look-up: %+v, %q", r, reason)
+	}
+	return missed || r == nil
+}
+
+// readOnly is a file system that can't be written, even by root.
+type readOnly struct{ vfs.FS }
+
+func (readOnly) Create(string, os.FileMode) (vfs.File, error) { return nil, syscall.EROFS }
+func (readOnly) Rename(string, string) error                  { return syscall.EROFS }
+func (readOnly) Remove(string) error                          { return syscall.EROFS }
+func (readOnly) RemoveAll(string) error                       { return syscall.EROFS }
+func (readOnly) MkdirAll(string, os.FileMode) error           { return syscall.EROFS }
+
+func TestAReadOnlyStoreServesHits(t *testing.T) {
+	dir := t.TempDir()
+	if err := story(t, dir, vfs.OS); err != nil {
+		t.Fatal(err)
+	}
+	if readDamaged(t, dir, readOnly{vfs.OS}) {
+		t.Error("what is there can't be read")
+	}
+	l, err := Open(dir, Options{FS: readOnly{vfs.OS}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := cas.PutBytes(t.Context(), l, []byte("new")); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("err = %v", err)
+	}
+}
