@@ -147,9 +147,13 @@ func listing(s cas.Store, entries []cas.Entry) []string {
 
 func TestUnpack(t *testing.T) {
 	in := []entry{
-		dir("p"), file("p/a.txt", "A"), {name: "p/bin/x", body: "X", mode: 0o755}, dir("p/empty"), link("p/l", "bin/x"), link("p/bin/up", "../a.txt"),
+		dir("p"), file("p/a.txt", "A"),
+		{name: "p/bin/x", body: "X", mode: 0o755},
+		dir("p/empty"), link("p/l", "bin/x"), link("p/bin/up", "../a.txt"),
 		link("p/dangling", "nowhere/at/all"), link("p/loop", "loop"), file("p/ünï cödé", "U"), file(`p/back\slash`, "B"), file("p/CON.", "C"),
-		{name: "p/setuid", body: "S", mode: 0o755 | fs.ModeSetuid}, {name: "p/mode0", body: "M"}, file("./p//b/./c", "D"), dir("p"),
+		{name: "p/setuid", body: "S", mode: 0o755 | fs.ModeSetuid},
+		{name: "p/mode0", body: "M"},
+		file("./p//b/./c", "D"), dir("p"),
 	}
 	want := []string{
 		"a.txt=A", `back\slash=B`, "bin/up->../a.txt", "bin/x*=X", "b/c=D", "CON.=C", "dangling->nowhere/at/all", "empty/", "l->bin/x", "loop->loop",
