@@ -601,6 +601,93 @@ func TestGoToolchain(t *testing.T) {
 	}
 }
 
+// made is a registry that answers as a test says: the pages of each start.
+type made map[string][]registry.Page
+
+func (made) Fields() []string { return []string{"n"} }
+
+func (m made) Starts(args engine.Object) ([]registry.Start, error) {
+	var starts []registry.Start
+	for _, name := range args["starts"].([]engine.Value) {
+		starts = append(starts, registry.Start{Request: name.(string), Pages: func(context.Context) iter.Seq2[registry.Page, error] {
+			return func(yield func(registry.Page, error) bool) {
+				for _, p := range m[name.(string)] {
+					if !yield(p, nil) {
+						return
+					}
+				}
+			}
+		}})
+	}
+	return starts, nil
+}
+
+func TestDuplicateKeysAreOneItem(t *testing.T) {
+	n := newNetwork(t)
+	rt := n.runtime(false)
+	item := func(key string, v engine.Value) engine.Item {
+		return engine.Item{Key: key, Value: engine.Object{"n": v, "s": "<&>"}}
+	}
+	rt.Registries["made"] = made{"all": {
+		{Request: "page 1", Items: []engine.Item{item("a", int64(1)), item("b", 2.5), item("a", int64(1))}},
+		{Request: "page 2", Items: []engine.Item{item("b", 2.5), item("a", nil), item("c", nil)}},
+	}}
+	ask := func() (map[string]*engine.Row, []string) {
+		target := &engine.Target{Label: engine.Label{Name: "q"}, Rule: "query", Repeated: true}
+		target.Query = func(ctx context.Context, v engine.View) iter.Seq2[engine.Item, error] {
+			q := &rules.Query{Registry: "made", Args: engine.Object{"starts": values("all")}}
+			return q.Query(ctx, rt, rules.Self{Instance: engine.Instance{Target: target}, View: v})
+		}
+		return n.build(target)
+	}
+	for _, when := range []string{"asked", "pinned"} {
+		rows, diagnostics := ask()
+		if len(rows) != 3 || rows["a"].Value.(engine.Object)["n"] != int64(1) || rows["b"].Value.(engine.Object)["n"] != 2.5 || rows["c"].Value.(engine.Object)["n"] != nil {
+			t.Errorf("%s: rows %v", when, rows)
+		}
+		if len(diagnostics) != 1 || !strings.HasPrefix(diagnostics[0], "warning: ") || !strings.Contains(diagnostics[0], `item "a" of "page 2" differs from the one of "page 1"`) {
+			t.Errorf("%s: diagnostics %q", when, diagnostics)
+		}
+	}
+}
+
+// What is there is worked on while other answers are still awaited.
+func TestItemsComeAsTheAnswersDo(t *testing.T) {
+	n := newNetwork(t)
+	n.Add(aModule("example.com/one", "v1.0.0"), aModule("example.com/two", "v1.0.0"))
+	release := n.Hold("/example.com/one/@latest")
+	defer release()
+	rt := n.runtime(false)
+	query := queryOf(rt, "example.com/one", "example.com/two")
+	source := fetchOf(rt, query)
+	plan := source.Plan
+	source.Plan = func(ctx context.Context, v engine.View, i engine.Instance) (*engine.Plan, error) {
+		release() // the first fetch lets the first answer go
+		return plan(ctx, v, i)
+	}
+	rows, diagnostics := n.build(query, source)
+	if len(rows) != 2 || len(diagnostics) != 0 {
+		t.Errorf("rows %v, diagnostics %v", rows, diagnostics)
+	}
+}
+
+// Trouble that passes leaves no trace in the result.
+func TestTroubleIsRetriedInABuild(t *testing.T) {
+	n := newNetwork(t)
+	n.Add(aModule("example.com/one", "v1.0.0"))
+	n.Fault("/example.com/one/@latest", fakeproxy.Fault{Status: 503})
+	n.Fault("/example.com/one/@v/v1.0.0.zip", fakeproxy.Fault{Cut: fakeproxy.Reset, At: 20})
+	rt := n.runtime(false)
+	query := queryOf(rt, "example.com/one")
+	rows, diagnostics := n.build(query, fetchOf(rt, query))
+	if len(diagnostics) != 0 || !rows["example.com/one@v1.0.0"].Cells[0].OK() {
+		t.Errorf("rows %v, diagnostics %v", rows, diagnostics)
+	}
+	if zips, latest := n.Count("/example.com/one/@v/v1.0.0.zip"), n.Count("/example.com/one/@latest"); zips != 2 || latest != 2 {
+		t.Errorf("%d downloads, %d questions; want 2 each", zips, latest)
+	}
+}
+
 func TestOfflineSaysSo(t *testing.T) {
 	n := newNetwork(t)
 	rt := n.runtime(true)

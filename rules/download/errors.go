@@ -117,7 +117,8 @@ func classify(parent, ctx context.Context, u *url.URL, err error) error {
 func final(err error) bool {
 	return isA[*tls.CertificateVerificationError](err) || isA[tls.RecordHeaderError](err) || isA[tls.AlertError](err) ||
 		isA[x509.UnknownAuthorityError](err) || isA[x509.HostnameError](err) || isA[x509.CertificateInvalidError](err) ||
-		isA[*redirectError](err) || isA[*tooLargeError](err) || isA[*writeError](err) || isRemoteAlert(err)
+		isA[*redirectError](err) || isA[*tooLargeError](err) || isA[*writeError](err) || isRemoteAlert(err) ||
+		errors.Is(err, http.ErrSchemeMismatch)
 }
 
 func isA[E error](err error) bool {

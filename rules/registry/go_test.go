@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -335,6 +338,119 @@ func TestArgumentsAreChecked(t *testing.T) {
 	} {
 		if _, err := reg.Starts(args); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Starts(%v): error %v, want one with %q", args, err, want)
+		}
+	}
+}
+
+// What the go command says counts where the environment is silent, and it is asked once, for the first request.
+func TestGoCommandIsAskedLazily(t *testing.T) {
+	w := newWorld(t)
+	w.Add(mod("example.com/a", "v1.0.0")...)
+	asked := 0
+	goEnv := func(context.Context, []string) (map[string]string, error) {
+		asked++
+		if asked == 1 {
+			return nil, errors.New("not now")
+		}
+		return map[string]string{"GOPROXY": w.base, "GOSUMDB": "off"}, nil
+	}
+	env := []string{"GOSUMDB=" + w.SumDB(w.base)}
+	reg := registry.NewGo(registry.GoOptions{Client: download.New(download.Options{}), Env: lookup(env), GoEnv: goEnv})
+	if _, err := reg.Starts(engine.Object{"modules": []engine.Value{"example.com/a"}}); err != nil || asked != 0 {
+		t.Errorf("asked %d times before a request, %v", asked, err)
+	}
+	if _, err := ask(t.Context(), reg, nil, "example.com/a"); err == nil || !strings.Contains(err.Error(), "Set GOPROXY") {
+		t.Errorf("without an answer: %v", err)
+	}
+	for range 2 {
+		if items, err := ask(t.Context(), reg, nil, "example.com/a"); err != nil || items["example.com/a@v1.0.0"]["h1"] == nil {
+			t.Errorf("%v, %v", items, err)
+		}
+	}
+	if asked != 2 {
+		t.Errorf("asked %d times, want 2", asked)
+	}
+}
+
+func TestDirectoryAsProxy(t *testing.T) {
+	m := mod("example.com/a", "v1.0.0")[0]
+	dir := t.TempDir()
+	at := filepath.Join(dir, "example.com", "a", "@v")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]string{"list": "v1.0.0\n", "v1.0.0.info": `{"Version":"v1.0.0"}`, "v1.0.0.mod": "module example.com/a\n", "v1.0.0.zip": string(fakeproxy.Zip(m))} {
+		if err := os.WriteFile(filepath.Join(at, name), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := []string{"GOPROXY=file://" + dir, "GOSUMDB=off"}
+	reg := registry.NewGo(registry.GoOptions{Client: download.New(download.Options{}), Env: lookup(env)})
+	items, err := ask(t.Context(), reg, nil, "example.com/a", "example.com/b")
+	if err != nil || items["example.com/a@v1.0.0"] == nil || items["example.com/b"] == nil {
+		t.Errorf("%v, %v", items, err)
+	}
+	mirrors, err := reg.Mirrors(t.Context(), "go:example.com/a@v1.0.0.zip")
+	if err != nil || len(mirrors) != 1 || mirrors[0].URL != "file://"+at+"/v1.0.0.zip" {
+		t.Errorf("mirrors %v, %v", mirrors, err)
+	}
+}
+
+// Damage to what was kept of the checksum database costs requests, nothing else.
+func TestDamagedSumsAreAskedForAgain(t *testing.T) {
+	w := newWorld(t)
+	for i := range 5 {
+		w.Add(mod(fmt.Sprintf("example.com/m%d", i), "v1.0.0")...)
+	}
+	dir := t.TempDir()
+	asking := func(module string) {
+		t.Helper()
+		reg := registry.NewGo(registry.GoOptions{Client: download.New(download.Options{}), Env: lookup(w.Env(w.base)), CacheDir: dir})
+		if items, err := ask(t.Context(), reg, nil, module); err != nil || items[module+"@v1.0.0"]["h1"] == nil {
+			t.Errorf("%s: %v, %v", module, items, err)
+		}
+	}
+	for i := range 4 {
+		asking(fmt.Sprintf("example.com/m%d", i))
+	}
+	w.Reset()
+	asking("example.com/m1")
+	if n := w.Count("/sumdb/*/lookup/*/*"); n != 0 {
+		t.Errorf("%d look-ups of what is kept", n)
+	}
+	var files []string
+	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
+		if !d.IsDir() {
+			files = append(files, path)
+		}
+		return nil
+	})
+	if len(files) < 3 {
+		t.Fatalf("kept %v", files)
+	}
+	for _, name := range files {
+		whole, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, damage := range map[string][]byte{"empty": {}, "cut": whole[:len(whole)/2], "garbage": []byte("garbage\n"), "flipped": append([]byte{whole[0] ^ 1}, whole[1:]...)} {
+			if err := os.WriteFile(name, damage, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			t.Run(what+" "+filepath.Base(name), func(*testing.T) { asking("example.com/m1"); asking("example.com/m4") })
+		}
+	}
+}
+
+func TestPrivateModulesAreNotAskedFor(t *testing.T) {
+	w := newWorld(t)
+	w.Add(mod("corp.example/a", "v1.0.0")...)
+	for _, private := range []string{"GOPRIVATE=corp.example", "GONOPROXY=*.example"} {
+		env := append(w.Env(w.base), "GONOPROXY=", "GONOSUMDB=", private)
+		reg := registry.NewGo(registry.GoOptions{Client: download.New(download.Options{}), Env: lookup(env)})
+		_, err := ask(t.Context(), reg, nil, "corp.example/a")
+		if err == nil || !strings.Contains(err.Error(), "GOPRIVATE") || w.Total() != 0 {
+			t.Errorf("%s: %v, %d requests", private, err, w.Total())
 		}
 	}
 }
