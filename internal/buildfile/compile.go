@@ -534,6 +534,14 @@ func (c *compiler) checkSteps(t *target, steps []step, what string) {
 			return
 		}
 	}
+	for i := range steps[:skip] {
+		word, ok := steps[i].word()
+		if ok && attr(t, "where") == nil && i < len(t.axisKeys) && t.axisKeys[i] != nil && !c.axisKeyKnown(t, i, word) {
+			c.mistake(steps[i].rng, fmt.Sprintf("Unknown key %q", word), fmt.Sprintf("It is no key of the axis %q of %s. ", t.axes[i], t.ref())+
+				didYouMean(word, slices.Values(t.axisKeys[i]), oneOf("The keys are", t.axisKeys[i])))
+			return
+		}
+	}
 	c.checkInstance(t, steps[skip:], what, nil)
 }
 

@@ -307,6 +307,12 @@ func (p *pkg) constAttr(a *hclsyntax.Attribute, use func(cty.Value) error) {
 	}
 }
 
+// verbs are the words that the command line takes for a command.
+var verbs = []string{
+	"build", "cas", "clean", "completion", "diff", "doctor", "eval", "exec", "explain", "fmt", "graph", "help", "history", "init", "list",
+	"log", "repro", "serve", "show", "update", "validate", "version", "watch", "why",
+}
+
 func (p *pkg) declareTarget(b *hclsyntax.Block) {
 	name, ok := p.labelled(b)
 	p.noBlocks(b)
@@ -317,6 +323,12 @@ func (p *pkg) declareTarget(b *hclsyntax.Block) {
 		p.diags.addf(p.src, b.LabelRanges[0], "Duplicate target", "%q is already defined as %s at %s. Target names are unique in a package, whatever their rule, so that //%s:%s means one thing.",
 			name, had.ref(), where(had.rng), p.dir, name)
 		return
+	}
+	if slices.Contains(verbs, name) {
+		p.diags.list = append(p.diags.list, &Diagnostic{
+			Warning: true, Summary: fmt.Sprintf("The target %q is named like a command", name), src: p.src, rng: b.LabelRanges[0],
+			Detail: fmt.Sprintf("On the command line write :%s for the target.", name),
+		})
 	}
 	t := &target{pkg: p, rule: b.Type, kind: p.ws.kinds[b.Type], label: engine.Label{Dir: p.dir, Name: name}, rng: b.DefRange(), block: b}
 	p.targets[name] = t

@@ -186,3 +186,22 @@ func (w *Workspace) Variables() []Variable {
 	}
 	return list
 }
+
+// Validate evaluates what is the same for every instance but reads files, which Load leaves until it is needed, and returns the
+// mistakes in it.
+func (w *Workspace) Validate() *Diagnostics {
+	diags := new(Diagnostics)
+	for _, dir := range sortedKeys(w.packages) {
+		for _, t := range w.packages[dir].order {
+			for _, at := range t.attrs {
+				if at.fold == nil {
+					continue
+				}
+				if _, err := at.fold.value(); err != nil {
+					diags.list = append(diags.list, err.diagnostic())
+				}
+			}
+		}
+	}
+	return diags
+}

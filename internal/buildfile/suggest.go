@@ -11,10 +11,20 @@ import (
 
 // nearest returns the candidate that given was probably meant to be, or "".
 func nearest(given string, candidates iter.Seq[string]) string {
-	best, distance := "", max(1, len(given)/3)+1
+	limit := max(2, len(given)/3)
+	if len(given) <= 3 {
+		limit = 1
+	}
+	// Of two that are equally near, the one that begins alike.
+	best, score := "", 2*limit+2
 	for _, c := range slices.Sorted(candidates) {
-		if d := levenshtein.Distance(given, c, nil); d < distance {
-			best, distance = c, d
+		d := levenshtein.Distance(given, c, nil)
+		s := 2*d + 1
+		if given != "" && c != "" && given[0] == c[0] {
+			s--
+		}
+		if d <= limit && s < score {
+			best, score = c, s
 		}
 	}
 	return best

@@ -282,7 +282,32 @@ func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 			p.fold(t, at)
 		}
 	}
+	if a.Name == "script" {
+		p.warnInterpolation(t, at)
+	}
 	t.bad = t.bad || len(p.diags.list) > before || at.expr != nil && at.expr.bad
+}
+
+// warnInterpolation warns of text in a script that somebody else may have chosen.
+func (p *pkg) warnInterpolation(t *target, at *attribute) {
+	parts := []hclsyntax.Expression{unparen(at.expr.Expression)}
+	switch e := parts[0].(type) {
+	case *hclsyntax.TemplateExpr:
+		parts = e.Parts
+	case *hclsyntax.TemplateWrapExpr:
+		parts = []hclsyntax.Expression{e.Wrapped}
+	}
+	for _, part := range parts {
+		n, ok := part.(*eachNode)
+		if !ok || n.kind == matrixKey || n.kind == matrixValue || t.forEach != nil && t.forEach.constant() {
+			continue
+		}
+		p.diags.list = append(p.diags.list, &Diagnostic{
+			Warning: true, Summary: "A script with foreign text in it", src: p.src, rng: n.Range(),
+			Detail: "Whoever names what this is repeated for writes a part of the script. Pass it in env, or through shellquote().",
+		})
+		return
+	}
 }
 
 // fold arranges for at to be evaluated once: now, or where it reads files, when it is needed first.

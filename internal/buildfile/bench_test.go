@@ -1,0 +1,85 @@
+package buildfile
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"cbuild/engine"
+)
+
+const benchBody = `
+variable "edition" { default = "2024" }
+query "crates" { registry = "go" }
+run "check" {
+  for_each = query.crates
+
+  command       = ["cargo", "check", "--offline", "--edition", var.edition]
+  env           = { NAME = each.value.module, VERSION = "${each.key}" }
+  inputs        = ["src-${each.key}.txt"]
+  out           = "target/"
+  stdout        = "log"
+  timeout       = "10m"
+  allow_failure = true
+  tools         = ["cc", "ld"]
+}
+`
+
+func benchInstance(f *fakeBuild, b *testing.B) (*target, engine.Instance) {
+	b.Helper()
+	t := f.w.byLabel[engine.Label{Name: "check"}]
+	item := engine.Object{"downloads": int64(12345), "yanked": false}
+	for _, name := range []string{"module", "version", "url", "h1", "time", "retracted"} {
+		item[name] = "some text of " + name
+	}
+	return t, engine.Instance{Target: t.engine, Key: "serde-1.0.210", Value: item}
+}
+
+// BenchmarkInstance evaluates a body of 8 attributes, 2 of which differ between instances.
+func BenchmarkInstance(b *testing.B) {
+	f := loadText(b, benchBody)
+	t, i := benchInstance(f, b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := t.spec(b.Context(), f, i); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkWhere evaluates a filter that reads two fields of eight.
+func BenchmarkWhere(b *testing.B) {
+	f := loadText(b, strings.Replace(benchBody, `query "crates" { registry = "go" }`, `query "crates" { registry = "go" }
+run "w" {
+  for_each = query.crates
+  where    = each.value.version != "x" && !startswith(each.key, "y")
+  command  = ["x"]
+}`, 1))
+	_, i := benchInstance(f, b)
+	w := f.w.byLabel[engine.Label{Name: "w"}]
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := w.wanted(b.Context(), f, i); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// BenchmarkLoad reads a file of 1,000 targets.
+func BenchmarkLoad(b *testing.B) {
+	var s strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&s, "run \"t%d\" {\n  command = [\"x\", \"y%d\"]\n  out = \"o\"\n", i, i)
+		if i > 0 {
+			fmt.Fprintf(&s, "  inputs = [run.t%d.out]\n", i-1)
+		}
+		s.WriteString("}\n")
+	}
+	opts := testOptions(write(b, map[string]string{FileName: s.String()}))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, diags := Load(opts); diags.HasErrors() {
+			b.Fatal(diags)
+		}
+	}
+}
