@@ -121,6 +121,8 @@ type Runtime struct {
 	Registries map[string]registry.Registry
 	// Machine identifies this machine in conditions.
 	Machine string
+	// Uses remembers which results used which toolchain.
+	Uses *Uses
 	// Env looks up a variable of the environment, for pass_env.
 	Env func(name string) (string, bool)
 	// Offline forbids every request.

@@ -66,7 +66,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	key := c.Key(system, sortedPairs(r.Platform))
 	p := &engine.Plan{
-		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor},
+		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor, uses: rt.Uses},
 		Pool:    engine.CPUPool,
 		Slots:   r.CPU,
 		Retries: r.retries(2),
@@ -282,6 +282,7 @@ type runAction struct {
 	key      engine.Key
 	preimage *engine.KeyBuilder
 	executor engine.Executor
+	uses     *Uses
 }
 
 func (a *runAction) Key() engine.Key  { return a.key }
@@ -289,6 +290,7 @@ func (a *runAction) Preimage() []byte { return a.preimage.Preimage() }
 
 // Do executes the command. A pass without a promised out is a fail: the next target could not use it.
 func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
+	a.uses.add(a.command.Tools, a.key)
 	res, err := a.executor.Execute(ctx, a.command)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,22 @@
-// Command cbuild builds targets described in BUILD.hcl files.
+// Command cbuild builds the targets that BUILD.hcl files describe. It plugs the parts together and turns what became of a build
+// into an exit status; everything else is decided elsewhere.
 package main
 
-func main() {}
+import (
+	"os"
+	"syscall"
+)
+
+func main() {
+	os.Exit(Main())
+}
+
+// Main runs the command line of this process and returns the exit status.
+func Main() int {
+	syscall.Umask(0o022) // files that actions make have the same modes everywhere
+	c := &cli{
+		args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr,
+		env: os.LookupEnv,
+	}
+	return c.main()
+}

@@ -1,0 +1,323 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"cbuild/cas"
+	"cbuild/engine"
+	"cbuild/internal/clock"
+	"cbuild/internal/ui"
+)
+
+// build is the default verb.
+func (c *cli) build(args []string) error {
+	patterns, vars := splitVars(args)
+	w, err := c.load(vars)
+	if err != nil {
+		return err
+	}
+	targets, diags := w.Resolve(patterns)
+	if err := c.report(diags); err != nil {
+		return err
+	}
+	s, err := c.open(w)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	r := &run{session: s, targets: targets, began: clock.System.Elapsed()}
+	return r.run()
+}
+
+// run is one build from its first event to its last.
+type run struct {
+	*session
+	targets  []*engine.Target
+	began    time.Duration
+	build    *engine.Build
+	console  *ui.Console
+	events   *ui.Events
+	observer ui.Observers
+	signal   os.Signal // the first one, once Run has returned
+	reports  map[engine.Label]*engine.Outcome
+	mu       sync.Mutex
+}
+
+// grace is how long running actions may take to finish after the first signal.
+const grace = 10 * time.Second
+
+func (r *run) run() error {
+	closeEvents, err := r.observe()
+	if err != nil {
+		return err
+	}
+	defer closeEvents()
+	r.prepare()
+	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
+	ctx, stop := r.signals()
+	err = r.evaluate(ctx)
+	r.signal = stop()
+	if err == nil {
+		err = r.finish()
+	}
+	status := statusOf(err)
+	r.observer.Observe(r.finishedEvent(status))
+	if r.events != nil && r.events.Err() != nil && status == exitDone {
+		return &statusError{exitTrouble, fmt.Errorf("the events could not be written: %w", r.events.Err())}
+	}
+	return err
+}
+
+func statusOf(err error) int {
+	var s *statusError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &s):
+		return s.status
+	}
+	return exitBug
+}
+
+// observe makes the observers that the flags ask for.
+func (r *run) observe() (closeEvents func(), err error) {
+	c := r.cli
+	closeEvents = func() {}
+	if c.flags.progress == "json" && c.flags.events == "" {
+		c.flags.events = "-"
+	}
+	quiet := c.flags.silent || c.flags.progress == "none" || c.flags.progress == "json"
+	out := c.stderr
+	if quiet {
+		out = io.Discard
+	}
+	ci, _ := c.env("CI")
+	r.console = ui.NewConsole(ui.ConsoleOptions{
+		Out: out, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose > 0,
+		Live: !quiet && (c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == ""),
+		Log:  r.log,
+	})
+	r.observer = ui.Observers{r.console, r}
+	if c.flags.events == "" {
+		return closeEvents, nil
+	}
+	var w io.Writer = c.stdout
+	if c.flags.events != "-" {
+		f, err := os.Create(c.flags.events)
+		if err != nil {
+			return closeEvents, usagef("--events: %w", err)
+		}
+		w, closeEvents = f, func() { f.Close() }
+	}
+	r.events = ui.NewEvents(w, clock.System, c.flags.eventsLevel == "run")
+	r.observer = append(r.observer, r.events)
+	return closeEvents, nil
+}
+
+// log reads the log of a failure for the console.
+func (r *run) log(o *engine.Outcome) []byte {
+	data, err := cas.ReadAll(context.Background(), r.store, o.Result.Log, 16<<20)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// Observe keeps the outcomes of reports, for the summary.
+func (r *run) Observe(e engine.Event) {
+	if e.Type != engine.EventFinished || e.Target.Rule != "collate" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.reports == nil {
+		r.reports = make(map[engine.Label]*engine.Outcome)
+	}
+	r.reports[e.Target.Label] = e.Outcome
+}
+
+// prepare makes the build.
+func (r *run) prepare() {
+	f := r.cli.flags
+	window := f.window
+	if window < 1 {
+		window = max(64, 4*f.jobs)
+	}
+	r.build = engine.New(engine.Options{
+		Targets: r.workspace.Targets, Cache: r.store, Observer: r.observer,
+		Jobs: f.jobs, Connections: f.connections, Window: window, DiskAhead: f.diskAhead,
+		Spool: r.spool, FailFast: f.stopFirst, Again: f.again,
+	})
+}
+
+// signals returns a context for the build. The first SIGINT or SIGTERM lets running actions finish for the grace, the second ends
+// them. Stop ends the watch and returns the first signal.
+func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	caught := make(chan os.Signal, 2)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	var first os.Signal
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		var expired <-chan time.Time
+		for {
+			select {
+			case s := <-caught:
+				if first != nil {
+					cancel()
+					continue
+				}
+				first = s
+				r.console.Note("", fmt.Sprintf("Stopping: running actions may finish for %v; press Ctrl-C again to end them now.", grace))
+				r.build.Drain()
+				expired = time.After(grace)
+			case <-expired:
+				cancel()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ctx, func() os.Signal {
+		signal.Stop(caught)
+		cancel()
+		watching.Wait()
+		return first
+	}
+}
+
+// evaluate runs the build with the console beside it, and writes what was found out about the outside world to the lock.
+func (r *run) evaluate(ctx context.Context) error {
+	watched, done := context.WithCancel(ctx)
+	var painting sync.WaitGroup
+	painting.Go(func() { r.console.Watch(watched, r.build) })
+	var wants []engine.Want
+	for _, t := range r.targets {
+		wants = append(wants, engine.Want{Label: t.Label})
+	}
+	err := r.build.Run(ctx, wants)
+	done()
+	painting.Wait()
+	r.withdraw()
+	if serr := r.table.Save(); serr != nil {
+		r.console.Note("warning", "what is known of the sources could not be saved: "+serr.Error())
+	}
+	if lerr := r.saveLock(); lerr != nil && err == nil {
+		return &statusError{exitUsage, lerr}
+	}
+	return err
+}
+
+// saveLock writes the pins of this build to the lock file.
+func (s *session) saveLock() error {
+	if err := s.lock.Save(); err != nil {
+		return fmt.Errorf("the lock file could not be written: %w", err)
+	}
+	return s.journal.Clear()
+}
+
+// withdraw takes back the results of actions that used a toolchain which somebody changed.
+func (r *run) withdraw() {
+	for _, root := range r.trees.Changed() {
+		keys := r.uses.Keys(root)
+		for _, k := range keys {
+			r.store.Withdraw(context.Background(), k)
+		}
+		r.console.Note("warning", fmt.Sprintf("something changed the shared copy of a toolchain (%v): it is removed, and %d results of this build that used it are taken back", root, len(keys)))
+	}
+}
+
+// finish publishes what was asked for, says how it went, and returns the status as an error.
+func (r *run) finish() error {
+	paths, err := r.publish()
+	if err != nil {
+		return &statusError{exitTrouble, fmt.Errorf("cannot publish: %w", err)}
+	}
+	for _, p := range paths {
+		fmt.Fprintln(r.cli.stdout, p)
+	}
+	if !r.cli.flags.silent && r.cli.flags.progress != "none" && r.cli.flags.progress != "json" {
+		fmt.Fprintln(r.cli.stderr, r.summary())
+	}
+	return r.status()
+}
+
+// status is the exit status by precedence: signal, usage (a change that --locked forbids), trouble, failure.
+func (r *run) status() error {
+	all := r.build.Sum()
+	asked := r.build.Sum(r.labels()...)
+	switch {
+	case r.signal == syscall.SIGTERM:
+		return &statusError{status: exitTerminate}
+	case r.signal != nil:
+		return &statusError{status: exitInterrupt}
+	case r.lock.refusal() != nil:
+		return &statusError{exitUsage, r.lock.refusal()}
+	case all.Classes[engine.ClassError] > 0:
+		return &statusError{status: exitTrouble}
+	case asked.Total != asked.Classes[engine.ClassPass], all.Classes[engine.ClassInvalid] > 0:
+		return &statusError{status: exitFailed}
+	}
+	return nil
+}
+
+// labels are the targets that were asked for; of a group, those in it.
+func (r *run) labels() []engine.Label {
+	labels := []engine.Label{}
+	for _, t := range r.targets {
+		labels = append(labels, t.Label)
+		if t.Rule == "group" {
+			for _, n := range t.Needs {
+				labels = append(labels, n.Label)
+			}
+		}
+	}
+	return labels
+}
+
+// summary is the last line: that of the report, if exactly one was asked for.
+func (r *run) summary() string {
+	took := clock.System.Elapsed() - r.began
+	if len(r.targets) == 1 && r.targets[0].Rule == "collate" {
+		t := r.targets[0]
+		if o := r.reports[t.Label]; o != nil && o.Result != nil {
+			return ui.Report(t.Label.Name, o.Result.Facts, o.Notes, took)
+		}
+	}
+	return ui.Instances(r.build.Sum(r.labels()...), took)
+}
+
+func (r *run) finishedEvent(status int) engine.Event {
+	sum := r.build.Sum()
+	counts := make(map[string]int)
+	for class, n := range sum.Classes {
+		counts[string(class)] = n
+	}
+	for cached, n := range sum.Cached {
+		counts["cached_"+cached.String()] = n
+	}
+	outcome := map[int]string{exitDone: "pass", exitFailed: "fail", exitInterrupt: "cancelled", exitTerminate: "cancelled"}[status]
+	if outcome == "" {
+		outcome = "error"
+	}
+	return engine.Event{Type: engine.EventBuildFinished, Text: outcome, ExitCode: status, Counts: counts}
+}
+
+// relative returns path as seen from the current directory.
+func relative(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil {
+			return rel
+		}
+	}
+	return path
+}

@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/term"
+
+	"cbuild/cas"
+	"cbuild/cas/local"
+	"cbuild/engine"
+	"cbuild/internal/buildfile"
+	"cbuild/internal/checkout"
+	"cbuild/internal/clock"
+	"cbuild/internal/sandbox"
+	"cbuild/internal/state"
+	"cbuild/internal/vfs"
+	"cbuild/rules"
+	"cbuild/rules/download"
+	"cbuild/rules/registry"
+)
+
+// load reads the workspace of the current directory and shows what is wrong with it.
+func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error) {
+	for _, v := range c.flags.vars {
+		a, ok := buildfile.ParseVar(v)
+		if !ok {
+			return nil, usagef("--var %s: want NAME=VALUE", v)
+		}
+		vars = append([]buildfile.VarAssignment{a}, vars...)
+	}
+	w, diags := buildfile.Load(buildfile.Options{
+		Dir: ".", File: c.flags.file, Vars: vars, LookupEnv: c.env, Kinds: rules.Kinds(), Version: version,
+		Fields: func(name string) []string {
+			if name == "go" {
+				return registry.NewGo(registry.GoOptions{}).Fields()
+			}
+			return nil
+		},
+	})
+	if err := c.report(diags); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// report shows diagnostics; errors among them end the command.
+func (c *cli) report(diags *buildfile.Diagnostics) error {
+	if diags == nil {
+		return nil
+	}
+	diags.Write(c.stderr, c.color(), c.width())
+	if diags.HasErrors() {
+		return &statusError{status: exitUsage}
+	}
+	return nil
+}
+
+// color reports whether standard error is coloured: flag, then the environment, then whether it is a terminal.
+func (c *cli) color() bool {
+	switch c.flags.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	if v, ok := c.env("NO_COLOR"); ok && v != "" {
+		return false
+	}
+	for _, name := range []string{"CLICOLOR_FORCE", "FORCE_COLOR"} {
+		if v, ok := c.env(name); ok && v != "" && v != "0" {
+			return true
+		}
+	}
+	return c.terminal()
+}
+
+// terminal reports whether standard error is one that can be painted on.
+func (c *cli) terminal() bool {
+	f, ok := c.stderr.(*os.File)
+	name, _ := c.env("TERM")
+	return ok && name != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// width returns the columns of the terminal; 0 if there is none.
+func (c *cli) width() int {
+	if !c.terminal() {
+		return 0
+	}
+	w, _ := c.size()
+	return w
+}
+
+func (c *cli) size() (columns, lines int) {
+	if f, ok := c.stderr.(*os.File); ok {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+			return w, h
+		}
+	}
+	return 80, 24
+}
+
+// session is everything of the outside world that a build uses.
+type session struct {
+	cli       *cli
+	workspace *buildfile.Workspace
+	store     *local.Local
+	lock      *pins
+	journal   *state.Pins
+	table     *state.StatTable
+	trees     *checkout.Shared
+	client    *download.Client
+	uses      *rules.Uses
+	scratch   string
+	unlock    func()
+	spool     func() (engine.Spool, error)
+	closers   []func()
+}
+
+// xdg returns the directory that the environment names, or the one in the home directory.
+func (c *cli) xdg(name, home string) (string, error) {
+	if dir, ok := c.env(name); ok && filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	dir, ok := c.env("HOME")
+	if !ok || !filepath.IsAbs(dir) {
+		return "", usagef("neither %s nor HOME is set", name)
+	}
+	return filepath.Join(dir, home), nil
+}
+
+func (c *cli) storeDir() (string, error) {
+	if c.flags.cas != "" {
+		return filepath.Abs(c.flags.cas)
+	}
+	if dir, ok := c.env("CBUILD_CAS"); ok && dir != "" {
+		return filepath.Abs(dir)
+	}
+	dir, err := c.xdg("XDG_CACHE_HOME", ".cache")
+	return filepath.Join(dir, "cbuild"), err
+}
+
+// openLock opens the lock file of w; pins that are set go to the journal.
+func (c *cli) openLock(w *buildfile.Workspace, journal *state.Pins) (*buildfile.Lock, error) {
+	opts := buildfile.LockOptions{Locked: c.flags.locked || c.flags.frozen}
+	if journal != nil {
+		opts.Journal = func(target engine.Label, request, answer string) error {
+			return journal.Append(state.Pin{Target: target.String(), Request: request, Answer: answer})
+		}
+	}
+	lock, diags := buildfile.OpenLock(w.Root, opts)
+	return lock, c.report(diags)
+}
+
+// open makes a session for w. The caller closes it.
+func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
+	s = &session{cli: c, workspace: w, uses: &rules.Uses{}}
+	defer func() {
+		if err != nil {
+			s.close()
+			var status *statusError
+			if !errors.As(err, &status) {
+				err = &statusError{exitUsage, err}
+			}
+		}
+	}()
+	dir, err := c.storeDir()
+	if err != nil {
+		return s, err
+	}
+	if s.store, err = local.Open(dir, local.Options{FS: vfs.OS, Clock: clock.System}); err != nil {
+		return s, fmt.Errorf("cannot open the store: %w", err)
+	}
+	s.closers = append(s.closers, func() { s.store.Close() })
+	base, err := c.xdg("XDG_STATE_HOME", ".local/state")
+	if err != nil {
+		return s, err
+	}
+	base = filepath.Join(base, "cbuild")
+	here := filepath.Join(base, workspaceName(w.Root))
+	if s.scratch, err = s.takeScratch(filepath.Join(here, "tmp")); err != nil {
+		return s, err
+	}
+	if err := s.openPins(filepath.Join(here, "pins")); err != nil {
+		return s, err
+	}
+	machine, err := state.Machine(vfs.OS, base)
+	if err != nil {
+		return s, err
+	}
+	s.table = state.OpenStatTable(vfs.OS, clock.System, filepath.Join(here, "stat"))
+	s.trees = checkout.NewShared(s.store, filepath.Join(base, "trees"))
+	s.spool = func() (engine.Spool, error) { return state.NewSpool(vfs.OS, s.scratch) }
+	s.bind(base, machine)
+	return s, nil
+}
+
+// workspaceName is the directory of a workspace's state: readable, and distinct for distinct roots.
+func workspaceName(root string) string {
+	sum := sha256.Sum256([]byte(root))
+	return strings.Trim(filepath.Base(root), "/.") + "-" + hex.EncodeToString(sum[:6])
+}
+
+// bind gives the workspace its runtime.
+func (s *session) bind(base, machine string) {
+	offline := s.cli.flags.offline || s.cli.flags.frozen
+	s.client = download.New(download.Options{Version: version, Offline: offline})
+	s.closers = append(s.closers, s.client.Close)
+	goRegistry := registry.NewGo(registry.GoOptions{
+		Client: s.client, Env: s.cli.env, GoEnv: registry.GoCommand, CacheDir: filepath.Join(base, "sumdb"),
+	})
+	s.workspace.Bind(&rules.Runtime{
+		Store:      s.store,
+		Executor:   sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs")),
+		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},
+		Pins:       s.lock,
+		System:     sandbox.NewSystem("/"),
+		Registries: map[string]registry.Registry{"go": goRegistry},
+		Machine:    machine,
+		Uses:       s.uses,
+		Env:        s.cli.env,
+		Offline:    offline,
+		Client:     s.client,
+		Temp:       s.scratch,
+	})
+}
+
+// openPins opens the lock file and adopts what a killed build found out.
+func (s *session) openPins(journal string) error {
+	s.journal = state.NewPins(vfs.OS, journal)
+	lock, err := s.cli.openLock(s.workspace, s.journal)
+	if err != nil {
+		return err
+	}
+	s.lock = &pins{Lock: lock}
+	left, err := s.journal.Load()
+	if err != nil {
+		return err
+	}
+	for _, p := range left {
+		dir, name, _ := strings.Cut(strings.TrimPrefix(p.Target, "//"), ":")
+		s.lock.Adopt(engine.Label{Dir: dir, Name: name}, p.Request, p.Answer)
+	}
+	return nil
+}
+
+// takeScratch makes a directory of this process in dir, and removes those that dead processes left there: the lock on a file in it
+// ends with the process that holds it.
+func (s *session) takeScratch(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", err
+	}
+	old, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range old {
+		path := filepath.Join(dir, e.Name())
+		l := flock.New(filepath.Join(path, "lock"))
+		if free, err := l.TryLock(); err == nil && free {
+			checkout.Remove(path)
+			l.Close()
+		}
+	}
+	mine, err := os.MkdirTemp(dir, "")
+	if err != nil {
+		return "", err
+	}
+	l := flock.New(filepath.Join(mine, "lock"))
+	if _, err := l.TryLock(); err != nil {
+		return "", err
+	}
+	s.closers = append(s.closers, func() {
+		checkout.Remove(mine)
+		l.Close()
+	})
+	return mine, nil
+}
+
+func (s *session) close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		s.closers[i]()
+	}
+}
+
+// pins is the lock, remembering that it refused a change.
+type pins struct {
+	*buildfile.Lock
+	mu      sync.Mutex
+	refused *buildfile.LockedError // guarded by mu; the first
+}
+
+// SetPin is rules.Pins'.
+func (p *pins) SetPin(target engine.Label, request, answer string) error {
+	err := p.Lock.SetPin(target, request, answer)
+	var refused *buildfile.LockedError
+	if errors.As(err, &refused) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.refused == nil {
+			p.refused = refused
+		}
+	}
+	return err
+}
+
+func (p *pins) refusal() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.refused == nil {
+		return nil
+	}
+	return p.refused
+}
+
+// sources gives the files of the workspace to rules.
+type sources struct{ *state.Sources }
+
+// Source is rules.Sources'.
+func (s *sources) Source(ctx context.Context, dir, path string) (engine.Artifact, error) {
+	src, err := s.Sources.Source(ctx, dir, path)
+	if err != nil {
+		return engine.Artifact{}, &engine.InvalidError{Err: err}
+	}
+	a := engine.Artifact{Digest: src.Digest, Executable: src.Executable, Name: src.Name, Source: true}
+	if src.Tree {
+		a.Kind = engine.TreeKind
+	}
+	return a, nil
+}
+
+var _ cas.Store = (*local.Local)(nil)
