@@ -37,7 +37,7 @@ type Options struct {
 	Stall time.Duration
 	// FirstByte is the longest wait for an answer to begin; 0 means 30 seconds.
 	FirstByte time.Duration
-	// TLS is the transport that requests go through, for tests; nil means one of its own that takes proxies from the environment.
+	// Transport is what requests go through, for tests; nil means one of its own that takes proxies from the environment.
 	Transport http.RoundTripper
 }
 
@@ -82,6 +82,9 @@ func transport(o Options) *http.Transport {
 		ForceAttemptHTTP2:      true,
 	}
 }
+
+// Offline reports whether every request fails with ErrOffline.
+func (c *Client) Offline() bool { return c.opts.Offline }
 
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }

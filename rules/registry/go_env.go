@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"cbuild/engine"
 	"cbuild/rules/download"
 
 	"golang.org/x/mod/module"
@@ -54,6 +55,9 @@ func (g *Go) configuration(ctx context.Context) (*goConfig, error) {
 	defer g.mu.Unlock()
 	if g.config != nil {
 		return g.config, nil
+	}
+	if g.opts.Client.Offline() {
+		return nil, &engine.TroubleError{Err: download.ErrOffline} // before a program is started for nothing
 	}
 	values := map[string]string{}
 	for _, name := range goVariables {
