@@ -176,7 +176,7 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	if err != nil {
 		return s, err
 	}
-	if s.store, err = local.Open(dir, local.Options{FS: vfs.OS, Clock: clock.System}); err != nil {
+	if s.store, err = local.Open(dir, local.Options{FS: vfs.OS}); err != nil {
 		return s, fmt.Errorf("cannot open the store: %w", err)
 	}
 	s.closers = append(s.closers, func() { s.store.Close() })

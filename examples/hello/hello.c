@@ -1,0 +1,6 @@
+#include "say.h"
+
+int main(void) {
+	say("hello");
+	return 0;
+}
