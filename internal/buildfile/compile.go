@@ -304,7 +304,7 @@ func (c *compiler) variable(e hclsyntax.Expression, root hcl.TraverseRoot, steps
 		return e
 	}
 	if !v.ok {
-		if !v.done {
+		if !v.done && !c.pkg.broken {
 			c.mistake(root.SrcRange, "var."+name+" has no value yet", fmt.Sprintf("%q is evaluated before this variable.", c.attr))
 		}
 		c.out.bad = true

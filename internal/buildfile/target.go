@@ -163,7 +163,7 @@ func (p *pkg) compileForEach(t *target, a *hclsyntax.Attribute) {
 		return
 	}
 	t.eachOf = passedOn(e.Expression)
-	if e.constant() && !e.bad && !e.files {
+	if e.constant() && !e.bad && !e.files && !p.broken {
 		p.checkConstant(t, e)
 	}
 }
@@ -229,7 +229,7 @@ func (p *pkg) compileBody(t *target) {
 		}
 	}
 	for _, f := range t.kind.fields {
-		if f.required && attr(t, f.name) == nil {
+		if f.required && attr(t, f.name) == nil && !p.broken {
 			p.diags.addf(p.src, t.rng, fmt.Sprintf("Missing attribute %q", f.name), "A %s needs it: %s", t.rule, f.doc)
 			t.bad = true
 		}
@@ -318,7 +318,7 @@ func (p *pkg) fold(t *target, at *attribute) {
 		err := s.decodeAttr(at, v)
 		return v, err
 	}}
-	if at.expr.files {
+	if at.expr.files || p.broken {
 		return
 	}
 	if _, err := at.fold.value(); err != nil {
