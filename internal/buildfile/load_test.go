@@ -303,3 +303,9 @@ func TestAtMostTwenty(t *testing.T) {
 		}
 	}
 }
+
+func TestJSONIsNotYet(t *testing.T) {
+	if _, diags := Load(testOptions(write(t, map[string]string{FileName + ".json": "{}"}))); !strings.Contains(diags.Error(), "BUILD.hcl.json is not yet supported") {
+		t.Errorf("got %q", diags.Error())
+	}
+}

@@ -31,6 +31,8 @@ type target struct {
 	// eachOf is what each.value is, and fields those of a query's items, if known.
 	eachOf *shape
 	fields []string
+	// keys are those of the instances, if the file says them.
+	keys map[string]bool
 
 	axes      []string
 	axisExprs []*axis
@@ -168,13 +170,18 @@ func (p *pkg) compileForEach(t *target, a *hclsyntax.Attribute) {
 	}
 }
 
-// checkConstant finds mistakes in a for_each that is known before the build.
+// checkConstant finds the keys of, and mistakes in, a for_each that is known before the build.
 func (p *pkg) checkConstant(t *target, e *expr) {
 	s := newScope(noContext, p, t, nil)
-	_, err := s.elements(e)
+	items, err := s.elements(e)
 	if err != nil {
 		p.diags.list = append(p.diags.list, err.diagnostic())
 		t.bad = true
+		return
+	}
+	t.keys = make(map[string]bool, len(items))
+	for _, item := range items {
+		t.keys[item.Key] = true
 	}
 }
 
