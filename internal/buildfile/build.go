@@ -5,6 +5,7 @@ import (
 	"errors"
 	"iter"
 	"reflect"
+	"strings"
 
 	"cbuild/engine"
 	"cbuild/rules"
@@ -85,7 +86,25 @@ func (t *target) plan(ctx context.Context, v engine.View, i engine.Instance) (*e
 	if err != nil {
 		return nil, err
 	}
-	return spec.Plan(ctx, t.pkg.ws.runtime(), t.self(v, i))
+	plan, err := spec.Plan(ctx, t.pkg.ws.runtime(), t.self(v, i))
+	return plan, t.located(err, i)
+}
+
+// located adds the place of the mistake that a rule found in its attributes: that of the attribute which the message begins with,
+// else that of the target.
+func (t *target) located(err error, i engine.Instance) error {
+	var invalid *engine.InvalidError
+	if !errors.As(err, &invalid) || errors.As(invalid.Err, new(*evalError)) {
+		return err
+	}
+	d := &Diagnostic{Summary: "Invalid " + t.rule, Detail: sentence(invalid.Err), src: t.pkg.src, rng: t.rng}
+	name, detail, _ := strings.Cut(invalid.Err.Error(), ": ")
+	for _, at := range t.attrs {
+		if at.name == name {
+			d.Summary, d.Detail, d.rng = "Invalid "+name, sentence(errors.New(detail)), at.rng
+		}
+	}
+	return &engine.InvalidError{Err: &evalError{d: d, instance: i.Name()}}
 }
 
 // spec evaluates the attributes of one instance.

@@ -304,7 +304,7 @@ func (c *compiler) variable(e hclsyntax.Expression, root hcl.TraverseRoot, steps
 		return e
 	}
 	if !v.ok {
-		if !v.done {
+		if !v.done && !c.pkg.broken {
 			c.mistake(root.SrcRange, "var."+name+" has no value yet", fmt.Sprintf("%q is evaluated before this variable.", c.attr))
 		}
 		c.out.bad = true
@@ -337,8 +337,12 @@ func (c *compiler) local(e hclsyntax.Expression, root hcl.TraverseRoot, steps []
 		return e
 	}
 	c.out.merge(compiled, c.attr, spine && len(steps) == 1)
-	if compiled.each != nil && c.t != nil && !c.allow.each {
-		c.mistake(root.SrcRange, "No each here", fmt.Sprintf("local.%s mentions each or matrix, which %s cannot.", name, c.attr))
+	switch {
+	case compiled.each == nil || c.t == nil:
+	case !c.allow.each:
+		c.mistake(root.SrcRange, "No each here", fmt.Sprintf("local.%s mentions each, but %q is evaluated before there are instances.", name, c.attr))
+	case c.allow.axes && !c.t.repeated:
+		c.mistake(root.SrcRange, "No each here", fmt.Sprintf("local.%s mentions each, but %s has no for_each.", name, c.t.ref()))
 	}
 	return &localNode{e, l, steps[1:]}
 }
@@ -437,11 +441,7 @@ func (c *compiler) check(of *shape, steps []step, what string, need *need) {
 		return
 	}
 	if of.target != nil {
-		skip := min(len(steps), len(of.target.axes)-of.peeled)
-		for _, st := range steps[:skip] {
-			what += "." + cmpWord(&st)
-		}
-		c.checkInstance(of.target, steps[skip:], what, need)
+		c.checkSteps(of, steps, what, need)
 		return
 	}
 	name, ok := firstWord(steps)
@@ -459,11 +459,16 @@ func (c *compiler) check(of *shape, steps []step, what string, need *need) {
 	}
 }
 
-func cmpWord(st *step) string {
-	if w, ok := st.word(); ok {
-		return w
+// written writes st as in an expression.
+func (st *step) written() string {
+	switch w, ok := st.word(); {
+	case !ok:
+		return "[…]"
+	case st.index:
+		return fmt.Sprintf("[%q]", w)
+	default:
+		return "." + w
 	}
-	return "…"
 }
 
 // checkInstance checks what is read of an instance of t.
@@ -515,7 +520,7 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 			return e
 		}
 	} else {
-		c.checkSteps(t, n.steps, full)
+		c.checkSteps(&shape{target: t}, n.steps, full, nil)
 	}
 	if t == c.t {
 		c.mistake(root.SrcRange, full+" refers to itself", "A target cannot read its own instances: move what they share into another target.")
@@ -525,24 +530,29 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 	return n
 }
 
-// checkSteps checks what is read of a row of t, called what.
-func (c *compiler) checkSteps(t *target, steps []step, what string) {
-	skip := min(len(steps), len(t.axes))
-	for i := range steps[:skip] {
-		if word, ok := steps[i].word(); ok && !steps[i].index && slices.Contains(c.pkg.ws.reads[t.rule], word) && !c.axisKeyKnown(t, i, word) {
-			c.mistake(steps[i].rng, fmt.Sprintf("%s is repeated for a matrix", what), fmt.Sprintf("Write %s[KEY].%s with a key of the axis %q.", what, word, t.axes[i]))
-			return
-		}
-	}
+// checkSteps checks what is read of an instance, or of several by the keys of axes, called what.
+func (c *compiler) checkSteps(of *shape, steps []step, what string, need *need) {
+	t := of.target
+	axes := t.axes[of.peeled:]
+	skip := min(len(steps), len(axes))
 	for i := range steps[:skip] {
 		word, ok := steps[i].word()
-		if ok && attr(t, "where") == nil && i < len(t.axisKeys) && t.axisKeys[i] != nil && !c.axisKeyKnown(t, i, word) {
-			c.mistake(steps[i].rng, fmt.Sprintf("Unknown key %q", word), fmt.Sprintf("It is no key of the axis %q of %s. ", t.axes[i], t.ref())+
-				didYouMean(word, slices.Values(t.axisKeys[i]), oneOf("The keys are", t.axisKeys[i])))
+		switch axis := of.peeled + i; {
+		case !ok || c.axisKeyKnown(t, axis, word):
+			continue
+		case !steps[i].index && slices.Contains(c.pkg.ws.reads[t.rule], word):
+			c.mistake(steps[i].rng, what+" is repeated for a matrix", fmt.Sprintf("Write %s[KEY].%s with a key of the axis %q.", what, word, axes[i]))
+			return
+		case attr(t, "where") == nil && axis < len(t.axisKeys) && t.axisKeys[axis] != nil:
+			c.mistake(steps[i].rng, fmt.Sprintf("Unknown key %q", word), fmt.Sprintf("It is no key of the axis %q of %s. ", axes[i], t.ref())+
+				didYouMean(word, slices.Values(t.axisKeys[axis]), oneOf("The keys are", t.axisKeys[axis])))
 			return
 		}
 	}
-	c.checkInstance(t, steps[skip:], what, nil)
+	for i := range steps[:skip] {
+		what += steps[i].written()
+	}
+	c.checkInstance(t, steps[skip:], what, need)
 }
 
 func (c *compiler) axisKeyKnown(t *target, i int, key string) bool {
@@ -565,11 +575,15 @@ func (c *compiler) instance(n *targetNode, u *use) bool {
 	what := t.ref() + "[…]"
 	if w, ok := first.word(); ok {
 		what = fmt.Sprintf("%s[%q]", t.ref(), w)
+		if t.keys != nil && attr(t, "where") == nil && !t.keys[w] {
+			c.mistake(first.rng, "Unknown instance "+what, didYouMean(w, mapKeys(t.keys), oneOf("The keys are", sortedKeys(t.keys))))
+			return false
+		}
 	}
 	if t.rule == "query" {
 		c.check(t.elements(), n.steps, what, nil)
 	} else {
-		c.checkSteps(t, n.steps, what)
+		c.checkSteps(&shape{target: t}, n.steps, what, nil)
 	}
 	return true
 }

@@ -2,6 +2,7 @@ package buildfile
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"sync"
 	"time"
@@ -76,16 +77,16 @@ func (s *scope) blame(d *Diagnostic) *evalError {
 func (s *scope) eval(e *expr) (cty.Value, *evalError) {
 	s.unusable = nil
 	v, diags := e.Value(s.ectx)
-	if !diags.HasErrors() {
-		return v, nil
-	}
-	for _, d := range diags {
-		if d.Severity == hcl.DiagError {
-			return cty.NilVal, s.blame(fromHCL(e.src, d))
-		}
+	switch {
+	case diags.HasErrors():
+		return cty.NilVal, s.blame(fromHCL(e.src, firstError(diags)))
+	case !v.IsWhollyKnown():
+		return cty.NilVal, s.wrong(e.src, e.Range(), "Unknown value", errUnknown)
 	}
 	return v, nil
 }
+
+var errUnknown = errors.New("this expression has no definite value")
 
 // evalPlain evaluates e to plain data.
 func (s *scope) evalPlain(e *expr) (engine.Value, *evalError) {

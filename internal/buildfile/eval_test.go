@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+	"sync"
 	"testing"
 
 	"cbuild/cas"
@@ -35,7 +36,10 @@ func mustCommand(t *testing.T, f *fakeBuild, name string) []string {
 
 func TestArtifactsInExpressions(t *testing.T) {
 	f := loadText(t, `
-locals { all = [for r in run.part : r.out] }
+locals {
+  all  = [for r in run.part : r.out]
+  nope = join("", [for r in run.part : "x"])
+}
 
 run "part" {
   for_each = ["a", "b"]
@@ -46,7 +50,7 @@ run "part" {
 run "use" {
   command = concat(["ld", "-L${run.part["a"].out}/lib"], local.all, run.part[*].out, [
     join(",", local.all), format("%s!", run.part["b"].out), shellquote(run.part["a"].out), basename("x/y.c"),
-    run.part["a"].ok ? run.part["a"].out : run.part["b"].out, try(run.part["nope"].out, "none"), "$HOME", path.work,
+    run.part["a"].ok ? run.part["a"].out : run.part["b"].out, try(run.part[local.nope].out, "none"), "$HOME", path.work,
   ])
 }
 
@@ -306,4 +310,58 @@ run "each_file" {
 	f.rows["gen"][0].Cells[0].Result.Outs[0].Artifact = engine.Artifact{Kind: engine.TreeKind, Digest: root, Name: "tree"}
 	want(t, "command", mustCommand(t, f, "each_file"), []string{"cc", "<a.txt>", "a.txt", "hello", "5"})
 	want(t, "instances", len(f.instances(t, "each_file")), 2)
+}
+
+// A mistake that only the rule can see is reported with its place all the same.
+func TestMistakesOfRules(t *testing.T) {
+	f := loadText(t, `
+run "both" {
+  command = ["x"]
+  script  = "y"
+}
+toolchain "t" {
+  kind    = "rust"
+  version = "1"
+}
+`)
+	f.w.Bind(&rules.Runtime{})
+	for name, text := range map[string]string{
+		"both": "Invalid run\n  on BUILD.hcl line 2, in run \"both\":", "t": "Invalid kind\n  on BUILD.hcl line 7, in toolchain \"t\":\n  7:   kind    = \"rust\"",
+	} {
+		e := f.named(t, name)
+		_, err := e.Plan(t.Context(), f, engine.Instance{Target: e})
+		if engine.ClassOf(err) != engine.ClassInvalid || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// What several instances evaluate at once shares the syntax tree and the folded values.
+func TestConcurrentEvaluation(t *testing.T) {
+	f := loadText(t, `
+locals { prefix = trimspace(file("BUILD.hcl")) }
+run "part" {
+  for_each = ["a", "b"]
+  command  = ["x"]
+  out      = "o"
+}
+run "r" {
+  for_each = [for i in range(50) : "k${i}"]
+  command  = concat([each.key, substr(local.prefix, 0, 3)], run.part[*].out, [for r in run.part : r.out])
+  inputs   = glob("*")
+}
+`)
+	f.finish(t, "part")
+	var wg sync.WaitGroup
+	for _, i := range f.instances(t, "r") {
+		wg.Go(func() {
+			spec, err := f.w.byLabel[i.Target.Label].spec(t.Context(), f, i)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			want(t, i.Key, renderAll(spec.(*rules.Run).Command), []string{i.Key, "loc", "<o>", "<o>", "<o>", "<o>"})
+		})
+	}
+	wg.Wait()
 }

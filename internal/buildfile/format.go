@@ -29,16 +29,15 @@ func Format(src []byte) ([]byte, error) {
 	return append(out, '\n'), nil
 }
 
-// separate returns src with exactly one blank line before each top-level block that follows something, comments above a block
-// belonging to it.
+// separate returns src with exactly one blank line between top-level blocks, comments above a block belonging to it.
 func separate(src []byte, body *hclsyntax.Body) []byte {
-	starts := make(map[int]bool)
+	// A block on one line may stay with its like, as in a list of variables.
+	starts, ends := make(map[int]bool), make(map[int]bool)
+	single := make(map[int]bool)
 	for _, b := range body.Blocks {
-		starts[b.Range().Start.Line] = true
-	}
-	ends := make(map[int]bool)
-	for _, b := range body.Blocks {
-		ends[b.CloseBraceRange.End.Line] = true
+		first, last := b.Range().Start.Line, b.CloseBraceRange.End.Line
+		starts[first], ends[last] = true, true
+		single[first] = first == last
 	}
 	lines := bytes.Split(src, []byte("\n"))
 	outside := outsideLines(len(lines), body)
@@ -51,7 +50,7 @@ func separate(src []byte, body *hclsyntax.Body) []byte {
 		}
 		if outside[n] && !blank && ends[n-1] {
 			out = append(out, nil) // a comment or attribute right behind a block
-		} else if starts[n] && ends[n-1] {
+		} else if starts[n] && ends[n-1] && !(single[n] && single[n-1]) {
 			out = append(out, nil)
 		}
 		out = append(out, line)

@@ -90,6 +90,8 @@ type pkg struct {
 	dir   string
 	src   *source
 	diags *Diagnostics
+	// broken is set after a syntax error: what the parser saw may be incomplete, so nothing is evaluated.
+	broken bool
 
 	variables map[string]*variable
 	locals    map[string]*local

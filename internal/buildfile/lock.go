@@ -190,7 +190,9 @@ func (l *Lock) Diff() []Change {
 			}
 		}
 	}
-	slices.SortFunc(changes, func(a, b Change) int { return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Request, b.Request)) })
+	slices.SortFunc(changes, func(a, b Change) int {
+		return cmp.Or(cmp.Compare(a.Target, b.Target), cmp.Compare(a.Request, b.Request))
+	})
 	return changes
 }
 

@@ -92,7 +92,7 @@ func literalKeys(obj *hclsyntax.ObjectConsExpr) bool {
 
 // constantKeys returns the keys of an axis that is known before the build, and reports its mistakes.
 func (p *pkg) constantKeys(t *target, c *expr) []string {
-	if !c.constant() || c.bad || c.files {
+	if !c.constant() || c.bad || c.files || p.broken {
 		return nil
 	}
 	items, err := newScope(noContext, p, t, nil).elements(c)

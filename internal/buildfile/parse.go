@@ -139,10 +139,11 @@ func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 		data = append([]byte("   "), data[3:]...) // a byte order mark says nothing in UTF-8
 	}
 	f, parseDiags := hclsyntax.ParseConfig(data, rel, hcl.InitialPos)
+	p.broken = parseDiags.HasErrors()
 	diags.hcl(p.src, parseDiags)
 	if f != nil {
 		if body, ok := f.Body.(*hclsyntax.Body); ok {
-			p.declare(body, parseDiags.HasErrors())
+			p.declare(body)
 		}
 	}
 }
@@ -169,8 +170,8 @@ func markRange(s *source) hcl.Range {
 
 var laterBlocks = []string{"function", "secret", "pool", "import", "rule"}
 
-// declare notes what body declares. After a syntax error, what the parser saw of it may be incomplete.
-func (p *pkg) declare(body *hclsyntax.Body, broken bool) {
+// declare notes what body declares.
+func (p *pkg) declare(body *hclsyntax.Body) {
 	for _, b := range body.Blocks {
 		title := b.Type
 		for _, l := range b.Labels {
@@ -183,11 +184,11 @@ func (p *pkg) declare(body *hclsyntax.Body, broken bool) {
 		p.diags.add(p.src, a.SrcRange, "Attribute outside a block", fmt.Sprintf("%q belongs into a block, such as locals { %s = … }.", name, name))
 	}
 	for _, b := range body.Blocks {
-		p.declareBlock(b, broken)
+		p.declareBlock(b)
 	}
 }
 
-func (p *pkg) declareBlock(b *hclsyntax.Block, broken bool) {
+func (p *pkg) declareBlock(b *hclsyntax.Block) {
 	_, isRule := p.ws.kinds[b.Type]
 	switch {
 	case b.Type == "cbuild":
@@ -293,13 +294,12 @@ func attributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 // constAttr evaluates an attribute that may mention neither each nor targets, and gives its value to use.
 func (p *pkg) constAttr(a *hclsyntax.Attribute, use func(cty.Value) error) {
 	e := p.compile(a.Expr, nil, a.Name, allow{}, false)
-	if e.bad {
+	if e.bad || p.broken {
 		return
 	}
-	s := newScope(noContext, p, nil, nil)
-	v, diags := e.Value(s.ectx)
-	if diags.HasErrors() {
-		p.diags.hcl(p.src, diags)
+	v, eerr := newScope(noContext, p, nil, nil).eval(e)
+	if eerr != nil {
+		p.diags.list = append(p.diags.list, eerr.diagnostic())
 		return
 	}
 	if err := use(v); err != nil {

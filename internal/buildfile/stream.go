@@ -198,10 +198,11 @@ func firstError(diags hcl.Diagnostics) *hcl.Diagnostic {
 func (s *scope) elements(e *expr) ([]engine.Item, *evalError) { return s.elementsOf(e, e.Expression) }
 
 func (s *scope) elementsOf(holder *expr, e hclsyntax.Expression) ([]engine.Item, *evalError) {
-	s.unusable = nil
-	v, diags := e.Value(s.ectx)
-	if diags.HasErrors() {
-		return nil, s.blame(fromHCL(holder.src, firstError(diags)))
+	whole := *holder
+	whole.Expression = e
+	v, eerr := s.eval(&whole)
+	if eerr != nil {
+		return nil, eerr
 	}
 	items, err := s.split(v)
 	if err != nil {

@@ -31,6 +31,8 @@ type target struct {
 	// eachOf is what each.value is, and fields those of a query's items, if known.
 	eachOf *shape
 	fields []string
+	// keys are those of the instances, if the file says them.
+	keys map[string]bool
 
 	axes      []string
 	axisExprs []*axis
@@ -163,18 +165,23 @@ func (p *pkg) compileForEach(t *target, a *hclsyntax.Attribute) {
 		return
 	}
 	t.eachOf = passedOn(e.Expression)
-	if e.constant() && !e.bad && !e.files {
+	if e.constant() && !e.bad && !e.files && !p.broken {
 		p.checkConstant(t, e)
 	}
 }
 
-// checkConstant finds mistakes in a for_each that is known before the build.
+// checkConstant finds the keys of, and mistakes in, a for_each that is known before the build.
 func (p *pkg) checkConstant(t *target, e *expr) {
 	s := newScope(noContext, p, t, nil)
-	_, err := s.elements(e)
+	items, err := s.elements(e)
 	if err != nil {
 		p.diags.list = append(p.diags.list, err.diagnostic())
 		t.bad = true
+		return
+	}
+	t.keys = make(map[string]bool, len(items))
+	for _, item := range items {
+		t.keys[item.Key] = true
 	}
 }
 
@@ -229,7 +236,7 @@ func (p *pkg) compileBody(t *target) {
 		}
 	}
 	for _, f := range t.kind.fields {
-		if f.required && attr(t, f.name) == nil {
+		if f.required && attr(t, f.name) == nil && !p.broken {
 			p.diags.addf(p.src, t.rng, fmt.Sprintf("Missing attribute %q", f.name), "A %s needs it: %s", t.rule, f.doc)
 			t.bad = true
 		}
@@ -318,7 +325,7 @@ func (p *pkg) fold(t *target, at *attribute) {
 		err := s.decodeAttr(at, v)
 		return v, err
 	}}
-	if at.expr.files {
+	if at.expr.files || p.broken {
 		return
 	}
 	if _, err := at.fold.value(); err != nil {

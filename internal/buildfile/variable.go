@@ -61,6 +61,9 @@ func (p *pkg) resolveVariables() {
 
 func (p *pkg) resolveVariable(v *variable) {
 	defer func() { v.done = true }()
+	if p.broken {
+		return
+	}
 	def, hasDefault, ok := p.variableDefault(v)
 	if !ok || !p.variableType(v, def, hasDefault) {
 		return

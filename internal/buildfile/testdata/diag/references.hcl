@@ -39,3 +39,16 @@ collate "report" {
   rows    = { for k, r in run.list : k => r if r.okay }
   columns = { a = each.value.outcom, b = each.value.exit_code }
 }
+
+locals {
+  mine = each.key
+}
+
+run "keys" {
+  command = [run.list["b"].out, run.set["1.22"].out, local.mine]
+}
+
+collate "wide" {
+  rows    = run.set
+  columns = { a = each.value.outcome, b = each.value["1.20"].outcome, c = each.value["1.2"].outcome }
+}
