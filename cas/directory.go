@@ -13,7 +13,7 @@ import (
 )
 
 // The field numbers and wire types of build.bazel.remote.execution.v2, as far as a Directory of ours uses them: a tag is the
-// number shifted left by 3, plus 2 for bytes and 0 for a varint.
+// number shifted left by 3, plus 2 for bytes and nothing for a varint.
 const (
 	tagFiles    = 1<<3 | 2 // Directory.files
 	tagDirs     = 2<<3 | 2 // Directory.directories
@@ -22,10 +22,10 @@ const (
 	tagName   = 1<<3 | 2 // FileNode.name, DirectoryNode.name, SymlinkNode.name
 	tagDigest = 2<<3 | 2 // FileNode.digest, DirectoryNode.digest
 	tagTarget = 2<<3 | 2 // SymlinkNode.target
-	tagExec   = 4<<3 | 0 // FileNode.is_executable
+	tagExec   = 4 << 3   // FileNode.is_executable
 
 	tagHash = 1<<3 | 2 // Digest.hash
-	tagSize = 2<<3 | 0 // Digest.size_bytes
+	tagSize = 2 << 3   // Digest.size_bytes
 )
 
 // Encode returns the canonical encoding of d, whatever the order of its entries: the one that deterministic protobuf writes for

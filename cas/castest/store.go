@@ -3,6 +3,7 @@ package castest
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -39,11 +40,11 @@ func Store(t *testing.T, open func(t *testing.T) cas.Store) {
 // Content returns n bytes that do not compress, the same for the same seed.
 func Content(seed uint64, n int) []byte {
 	r := rand.New(rand.NewPCG(seed, 0))
-	data := make([]byte, n)
-	for i := range data {
-		data[i] = byte(r.Uint32())
+	data := make([]byte, 0, n+8)
+	for len(data) < n {
+		data = binary.LittleEndian.AppendUint64(data, r.Uint64())
 	}
-	return data
+	return data[:n]
 }
 
 // contents are blobs of many sizes, below and above every bound that an implementation may have.
