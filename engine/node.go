@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"iter"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -106,7 +107,7 @@ func (n *node) start() {
 		for _, need := range n.target.Needs {
 			other := n.build.nodes[need.Label]
 			switch {
-			case !other.target.Repeated, need.Mode == WholeMode, need.Attribute == "matrix":
+			case !other.target.Repeated, need.Mode == WholeMode, strings.HasPrefix(need.Attribute, "matrix"):
 				other.demandAll()
 			default:
 				other.start()

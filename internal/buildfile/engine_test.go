@@ -100,7 +100,7 @@ func realOptions(dir string) Options {
 }
 
 func TestHelloInTheEngine(t *testing.T) {
-	w, diags := Load(realOptions("testdata/hello"))
+	w, diags := Load(realOptions(sample(t, "hello")))
 	if diags.HasErrors() {
 		t.Fatal(diags.Error())
 	}

@@ -3,6 +3,7 @@ package buildfile
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,8 +41,18 @@ func want(t *testing.T, what string, got, want any) {
 	}
 }
 
+// sample copies a sample to a directory of its own, so that the workspace is not the one of this repository.
+func sample(t *testing.T, name string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS("testdata/"+name)); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
 func TestHelloSample(t *testing.T) {
-	f := load(t, testOptions("testdata/hello"))
+	f := load(t, testOptions(sample(t, "hello")))
 	for _, name := range []string{"compile", "link", "stage"} {
 		f.finish(t, name)
 	}
@@ -78,7 +89,7 @@ func TestHelloSample(t *testing.T) {
 }
 
 func TestGofmtSample(t *testing.T) {
-	f := load(t, testOptions("testdata/gofmt"))
+	f := load(t, testOptions(sample(t, "gofmt")))
 	q := f.w.byLabel[engine.Label{Name: "modules"}]
 	spec, err := q.spec(t.Context(), f, engine.Instance{Target: q.engine})
 	if err != nil {
