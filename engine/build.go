@@ -234,7 +234,7 @@ func (v *view) Whole(ctx context.Context, l Label) iter.Seq2[*Row, error] {
 func (v *view) Keys(ctx context.Context, l Label) ([]string, error) { return v.other(l).keys(ctx) }
 
 func (v *view) Perform(ctx context.Context, name string, p *Plan) *Outcome {
-	o, _ := v.node.build.perform(ctx, v, name, p)
+	o, _, _ := v.node.build.perform(ctx, v, name, p)
 	if o.Result != nil && o.Cached == NotCached {
 		v.node.asked.Store(true)
 	}

@@ -46,34 +46,33 @@ func (n *node) cells(r *Row) []Instance {
 
 // evaluate turns an instance into its outcome and tells everybody; nil if where dropped it.
 func (n *node) evaluate(ctx context.Context, r *row, i Instance) *Outcome {
-	start := time.Now()
-	o, why := n.outcome(ctx, r, i)
+	o, why, took := n.outcome(ctx, r, i)
 	if o == nil {
 		return nil
 	}
 	o.Axes = i.Axes
-	n.build.finish(n.target, &r.Row, o, why, time.Since(start))
+	n.build.finish(n.target, &r.Row, o, why, took)
 	return o
 }
 
-func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why string) {
+func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why string, took time.Duration) {
 	v := &view{node: n, rank: priority{n.level, r.Index}, park: func() { n.park(r) }}
 	p, wanted, err := n.plan(ctx, v, &i)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return &Outcome{Err: ErrCancelled}, ""
+		return &Outcome{Err: ErrCancelled}, "", 0
 	case err != nil:
-		return &Outcome{Err: err}, ""
+		return &Outcome{Err: err}, "", 0
 	case !wanted:
-		return nil, ""
+		return nil, "", 0
 	}
-	o, why = n.build.perform(ctx, v, i.Name(), p)
+	o, why, took = n.build.perform(ctx, v, i.Name(), p)
 	if o.Result != nil && p.Ahead != nil {
 		n.mu.Lock()
 		r.ahead += p.Ahead(o.Result)
 		n.mu.Unlock()
 	}
-	return o, why
+	return o, why, took
 }
 
 // plan evaluates i, and reports whether it is wanted at all.

@@ -132,8 +132,11 @@ func (r *run) log(o *engine.Outcome) []byte {
 	return data
 }
 
-// Observe keeps the outcomes of reports, for the summary.
+// Observe keeps the outcomes of reports, for the summary, and tells once what a run can see.
 func (r *run) Observe(e engine.Event) {
+	if e.Type == engine.EventStarted && e.Target.Rule == "run" {
+		r.console.Note("note", "sandbox class none: what a run did not declare is not hidden from it")
+	}
 	if e.Type != engine.EventFinished || e.Target.Rule != "collate" {
 		return
 	}
@@ -293,7 +296,7 @@ func (r *run) summary() string {
 			return ui.Report(t.Label.Name, o.Result.Facts, o.Notes, took)
 		}
 	}
-	return ui.Instances(r.build.Sum(r.labels()...), took)
+	return ui.Instances(r.build.Sum(), took)
 }
 
 func (r *run) finishedEvent(status int) engine.Event {
