@@ -14,7 +14,6 @@ import (
 	"github.com/gofrs/flock"
 	"golang.org/x/term"
 
-	"cbuild/cas"
 	"cbuild/cas/local"
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
@@ -118,6 +117,7 @@ type session struct {
 	table     *state.StatTable
 	trees     *checkout.Shared
 	client    *download.Client
+	runtime   *rules.Runtime
 	uses      *rules.Uses
 	scratch   string
 	unlock    func()
@@ -217,7 +217,7 @@ func (s *session) bind(base, machine string) {
 	goRegistry := registry.NewGo(registry.GoOptions{
 		Client: s.client, Env: s.cli.env, GoEnv: registry.GoCommand, CacheDir: filepath.Join(base, "sumdb"),
 	})
-	s.workspace.Bind(&rules.Runtime{
+	s.runtime = &rules.Runtime{
 		Store:      s.store,
 		Executor:   sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs")),
 		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},
@@ -230,7 +230,8 @@ func (s *session) bind(base, machine string) {
 		Offline:    offline,
 		Client:     s.client,
 		Temp:       s.scratch,
-	})
+	}
+	s.workspace.Bind(s.runtime)
 }
 
 // openPins opens the lock file and adopts what a killed build found out.
@@ -336,5 +337,3 @@ func (s *sources) Source(ctx context.Context, dir, path string) (engine.Artifact
 	}
 	return a, nil
 }
-
-var _ cas.Store = (*local.Local)(nil)
