@@ -58,6 +58,8 @@ func TestDecodeResultRefuses(t *testing.T) {
 		"trailing byte":   append(bytes.Clone(good), 0),
 		"unknown version": append([]byte{ResultVersion + 1}, good[1:]...),
 		"unknown status":  append([]byte{ResultVersion, 5}, good[2:]...),
+		"unsorted facts":  bytes.Replace(good, []byte("\x01z"), []byte("\x01a"), 1),
+		"a fact twice":    bytes.Replace(AppendResult(nil, &Result{Facts: map[string]string{"a": "", "b": ""}}), []byte("b"), []byte("a"), 1),
 	} {
 		if _, err := DecodeResult(data); err == nil {
 			t.Errorf("%s: accepted", name)

@@ -154,7 +154,9 @@ func TestAnyFileCanBeDamaged(t *testing.T) {
 		}
 	}
 	for name, damage := range damages {
-		t.Run(name, func(t *testing.T) { damageEach(t, damage, name == "a directory") })
+		for _, first := range []string{"read", "write"} {
+			t.Run(name+", then "+first, func(t *testing.T) { damageEach(t, damage, name == "a directory", first == "read") })
+		}
 	}
 }
 
@@ -166,7 +168,7 @@ func rewrite(name string, data []byte) error {
 }
 
 // damageEach damages each file of a store in turn. Nobody may see wrong bytes, and the next story makes all well.
-func damageEach(t *testing.T, damage func(name string, data []byte) error, asDir bool) {
+func damageEach(t *testing.T, damage func(name string, data []byte) error, asDir, read bool) {
 	dir := filepath.Join(t.TempDir(), "cas")
 	if err := story(t, dir, vfs.OS); err != nil {
 		t.Fatal(err)
@@ -185,7 +187,7 @@ func damageEach(t *testing.T, damage func(name string, data []byte) error, asDir
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !readDamaged(t, dir, vfs.OS) && strings.Contains(name, "/blob/") {
+		if read && !readDamaged(t, dir, vfs.OS) && strings.Contains(name, "/blob/") {
 			t.Errorf("%s: nobody noticed", name)
 		}
 		if err := story(t, dir, vfs.OS); err != nil {
@@ -249,5 +251,67 @@ func TestAReadOnlyStoreServesHits(t *testing.T) {
 	}
 	if _, err := cas.PutBytes(t.Context(), l, []byte("new")); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("err = %v", err)
+	}
+}
+
+func TestEveryByteOfARecordCounts(t *testing.T) {
+	l := open(t, t.TempDir())
+	rec := engine.Record{Key: engine.Key{1}, Conditions: engine.Conditions{Machine: "m"}, Result: &engine.Result{Log: cas.Of(nil)}, Preimage: []byte("text")}
+	if err := l.Record(t.Context(), rec); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(l.recordPath(rec.Key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range good {
+		bad := bytes.Clone(good)
+		bad[i] ^= 1
+		if r, err := decodeRecord(bad); !errors.Is(err, errContent) {
+			t.Errorf("byte %d flipped: %+v, %v", i, r, err)
+		}
+		if r, err := decodeRecord(good[:i]); !errors.Is(err, errContent) {
+			t.Errorf("cut at %d: %+v, %v", i, r, err)
+		}
+	}
+}
+
+func TestVerifyLooksAgainAtWhatWasChecked(t *testing.T) {
+	l := open(t, t.TempDir())
+	d := put(t, l, []byte("a"))
+	if err := rewrite(l.blobPath(d, raw), []byte("b")); err != nil {
+		t.Fatal(err)
+	}
+	if rep, err := l.Verify(t.Context()); err != nil || len(rep.Damaged) != 1 {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if rep, err := l.Verify(t.Context()); err != nil || len(rep.Damaged) != 0 {
+		t.Errorf("the second time: %+v, %v", rep, err)
+	}
+}
+
+// TestADiskThatFailsOnceLosesNothing reads with every call failing once: that may be an error, but never a miss.
+func TestADiskThatFailsOnceLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := story(t, dir, vfs.OS); err != nil {
+		t.Fatal(err)
+	}
+	for n := 1; ; n++ {
+		fsys := vfs.NewFaulty(vfs.OS, n, syscall.EIO)
+		l, err := Open(dir, Options{FS: fsys})
+		if err != nil {
+			continue
+		}
+		for _, data := range storyBlobs {
+			if _, err := cas.ReadAll(t.Context(), l, cas.Of(data), 4<<20); errors.Is(err, cas.ErrNotFound) {
+				t.Errorf("call %d fails: %v", n, err)
+			}
+		}
+		if r, reason, err := l.Lookup(t.Context(), storyKey, engine.Conditions{}, engine.LookupNormal); err == nil && r == nil {
+			t.Errorf("call %d fails: a miss: %s", n, reason)
+		}
+		if fsys.Calls() < n {
+			break
+		}
 	}
 }

@@ -291,7 +291,7 @@ func TestPassesWhoseBlobsAreLostYield(t *testing.T) {
 
 func TestStoredHasThePreimage(t *testing.T) {
 	l := open(t, t.TempDir())
-	for i, pre := range []string{"", "rule: \"run 1\"\n", strings.Repeat("input: b3:00\n", 1000)} {
+	for i, pre := range []string{"", "rule: \"run 1\"\n", strings.Repeat("input: b3:00\n", 1000), strings.Repeat("x", maxInMemory+1)} {
 		k := engine.Key{byte(i + 1)}
 		if err := l.Record(t.Context(), engine.Record{Key: k, Conditions: engine.Conditions{Machine: "m", Memory: 7}, Result: &engine.Result{}, Preimage: []byte(pre)}); err != nil {
 			t.Fatal(err)

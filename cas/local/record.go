@@ -21,7 +21,8 @@ const recordMagic = "cbuild-ac 0\n"
 // sumSize is how many bytes of checksum follow the magic.
 const sumSize = 16
 
-func recordSum(body []byte) [32]byte { return cas.Derive("cbuild record v0", body) }
+// recordSum is the plain hash: Derive would allocate 10 KiB for every look-up.
+func recordSum(body []byte) [32]byte { return cas.Of(body).Hash }
 
 func (l *Local) recordPath(k engine.Key) string {
 	name := hex.EncodeToString(k[:])
@@ -69,38 +70,50 @@ func (l *Local) Stored(ctx context.Context, k engine.Key) (*engine.Record, error
 	return r, nil
 }
 
-// load reads the record of k, or says why there is none. Its pre-image is as it lies in the file. What is damaged at a second reading
-// too is moved away.
+// load reads the record of k, or says why there is none. Its pre-image is as it lies in the file. A file that fails gets a second
+// chance; if its content is wrong then too, it is moved away.
 func (l *Local) load(k engine.Key) (r *engine.Record, reason string, err error) {
 	name := l.recordPath(k)
 	for range 2 {
-		data, rerr := l.fs.ReadFile(name)
-		switch {
-		case errors.Is(rerr, fs.ErrNotExist):
-			return nil, "no result is stored", nil
-		case errors.Is(rerr, syscall.EIO):
-			l.counters.damaged.Add(1)
-			return nil, "its record can't be read", nil
-		case errors.Is(rerr, syscall.EISDIR):
-		case rerr != nil:
-			return nil, "", rerr
-		}
-		r, err = decodeRecord(data)
-		if err == nil && r.Key != k {
-			err = errContent
-		}
+		r, err = l.readRecord(name, k)
 		if !errors.Is(err, errDamaged) {
 			break
 		}
 	}
 	switch {
-	case errors.Is(err, errDamaged):
+	case err == nil:
+		return r, "", nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, "no result is stored", nil
+	case errors.Is(err, errContent):
 		l.quarantine(name)
 		return nil, "its record was damaged", nil
-	case err != nil:
+	case errors.Is(err, errDamaged):
+		l.counters.damaged.Add(1)
+		return nil, "its record can't be read", nil
+	case errors.Is(err, errForm):
 		return nil, "its record is in a form that this cbuild does not know", nil
 	}
-	return r, "", nil
+	return nil, "", err
+}
+
+// readRecord reads the record of k from the file name. The error wraps errContent if the file is wrong, errDamaged if the disk fails,
+// errForm if another version wrote it.
+func (l *Local) readRecord(name string, k engine.Key) (*engine.Record, error) {
+	data, err := l.fs.ReadFile(name)
+	switch {
+	case errors.Is(err, syscall.EISDIR):
+		return nil, errContent
+	case errors.Is(err, syscall.EIO):
+		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+	case err != nil:
+		return nil, err
+	}
+	r, err := decodeRecord(data)
+	if err == nil && r.Key != k {
+		err = errContent
+	}
+	return r, err
 }
 
 // Record is engine.ActionCache's. Which of two records of a key stays says engine.Record.YieldsTo; a pass whose blobs are lost yields
@@ -188,8 +201,10 @@ func (l *Local) encodeRecord(r *engine.Record) []byte {
 	buf = binary.AppendVarint(buf, r.Conditions.Memory)
 	buf = appendBytes(buf, r.Conditions.Machine)
 	buf = appendBytes(buf, engine.AppendResult(nil, r.Result))
-	if small := l.codec.shrink(r.Preimage); small != nil {
-		return append(append(buf, preimageCompressed), small...)
+	if len(r.Preimage) <= maxInMemory {
+		if small := l.codec.shrink(r.Preimage); small != nil {
+			return append(append(buf, preimageCompressed), small...)
+		}
 	}
 	return append(append(buf, preimageRaw), r.Preimage...)
 }
@@ -198,8 +213,11 @@ func appendBytes[T []byte | string](buf []byte, s T) []byte {
 	return append(binary.AppendUvarint(buf, uint64(len(s))), s...)
 }
 
-// decodeRecord reads a record. The error wraps errDamaged if the checksum is wrong; others mean a form that we do not know. The
-// pre-image stays as it is, with the byte that tells its form.
+// errForm says that a record is sound and not for us to read.
+var errForm = errors.New("unknown form")
+
+// decodeRecord reads a record. The error wraps errContent if the checksum is wrong, else errForm. The pre-image stays as it is, with
+// the byte that tells its form.
 func decodeRecord(data []byte) (*engine.Record, error) {
 	body, ok := bytes.CutPrefix(data, []byte(recordMagic))
 	if !ok || len(body) < sumSize {
@@ -219,11 +237,13 @@ func decodeRecord(data []byte) (*engine.Record, error) {
 	result := p.take(p.uvarint())
 	r.Preimage = p.data
 	if p.short || len(p.data) == 0 || r.Conditions.Sandbox > engine.SandboxFull {
-		return nil, errors.New("unknown form")
+		return nil, errForm
 	}
 	var err error
-	r.Result, err = engine.DecodeResult(result)
-	return r, err
+	if r.Result, err = engine.DecodeResult(result); err != nil {
+		return nil, fmt.Errorf("%w: %w", errForm, err)
+	}
+	return r, nil
 }
 
 // unpackPreimage returns the readable pre-image that a record holds.
