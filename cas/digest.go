@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash"
 	"strings"
+	"sync"
 
 	"github.com/zeebo/blake3"
 )
@@ -93,7 +94,15 @@ func ParseDigest(s string) (Digest, error) {
 
 // Derive returns the BLAKE3 hash of material in key derivation mode, for the given purpose. Different purposes never collide.
 func Derive(purpose string, material []byte) [32]byte {
+	pool, _ := derivers.LoadOrStore(purpose, &sync.Pool{New: func() any { return blake3.NewDeriveKey(purpose) }})
+	h := pool.(*sync.Pool).Get().(*blake3.Hasher)
+	defer pool.(*sync.Pool).Put(h)
+	h.Reset()
+	h.Write(material)
 	var sum [32]byte
-	blake3.DeriveKey(purpose, material, sum[:])
+	h.Sum(sum[:0])
 	return sum
 }
+
+// derivers holds a sync.Pool of hashers for each purpose: a hasher is 10 KiB, and every key needs one.
+var derivers sync.Map

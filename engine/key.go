@@ -1,21 +1,16 @@
 package engine
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"strconv"
 
 	"cbuild/cas"
 )
 
-// A KeyBuilder makes a Key and its readable pre-image side by side, from named components in the order in which they are added.
-// The encoding is injective: names and strings are length-prefixed, lists are counted.
-type KeyBuilder struct {
-	canon    []byte
-	readable bytes.Buffer
-}
+// A KeyBuilder makes a Key from named components in the order in which they are added. The encoding is injective: names and strings
+// are length-prefixed, lists are counted. It can be read back, so Preimage needs nothing else.
+type KeyBuilder struct{ canon []byte }
 
 // Contract is the version of what an executor promises to every action (times, user, umask, locale, places): part of every key.
 const Contract = "v1"
@@ -23,43 +18,34 @@ const Contract = "v1"
 // keyPurpose separates these hashes from all other uses of BLAKE3.
 const keyPurpose = "cbuild action v1"
 
+// The kinds of components, as they are encoded.
+const (
+	stringComponent   = 's'
+	listComponent     = 'l'
+	digestComponent   = 'd'
+	artifactComponent = 'a'
+)
+
 // NewKey starts the key of an action of rule, whose meaning of the components is at version schema.
 func NewKey(rule string, schema int) *KeyBuilder {
-	b := &KeyBuilder{canon: []byte{1}}
+	b := &KeyBuilder{canon: append(make([]byte, 0, 512), 1)}
 	b.String("rule", rule+" "+strconv.Itoa(schema))
 	b.String("contract", Contract)
 	return b
 }
 
-func (b *KeyBuilder) raw(s string) {
-	b.canon = binary.AppendUvarint(b.canon, uint64(len(s)))
-	b.canon = append(b.canon, s...)
-}
-
-// line adds a line to the pre-image. Values are quoted, so that each component stays one line.
-func (b *KeyBuilder) line(name, value string) {
-	b.readable.WriteString(name)
-	b.readable.WriteString(": ")
-	b.readable.WriteString(value)
-	b.readable.WriteByte('\n')
-}
-
 // String adds a component that is one string.
 func (b *KeyBuilder) String(name, value string) {
-	b.canon = append(b.canon, 's')
-	b.raw(name)
-	b.raw(value)
-	b.line(name, strconv.Quote(value))
+	b.canon = appendString(append(b.canon, stringComponent), name)
+	b.canon = appendString(b.canon, value)
 }
 
 // Strings adds a component that is a list, in its order.
 func (b *KeyBuilder) Strings(name string, values []string) {
-	b.canon = append(b.canon, 'l')
-	b.raw(name)
+	b.canon = appendString(append(b.canon, listComponent), name)
 	b.canon = binary.AppendUvarint(b.canon, uint64(len(values)))
-	for i, v := range values {
-		b.raw(v)
-		b.line(name+"["+strconv.Itoa(i)+"]", strconv.Quote(v))
+	for _, v := range values {
+		b.canon = appendString(b.canon, v)
 	}
 }
 
@@ -68,15 +54,14 @@ func (b *KeyBuilder) Bool(name string, value bool) { b.String(name, strconv.Form
 
 // Digest adds a component that is a blob.
 func (b *KeyBuilder) Digest(name string, d cas.Digest) {
-	b.canon = append(b.canon, 'd', byte(d.Function))
-	b.raw(name)
+	b.canon = appendString(append(b.canon, digestComponent), name)
+	b.canon = append(b.canon, byte(d.Function))
 	b.canon = append(b.canon, d.Hash[:]...)
-	b.line(name, d.String())
 }
 
 // Artifact adds a component that is a file or a tree, mounted where name says. The artifact's own name is not part of it.
 func (b *KeyBuilder) Artifact(name string, a Artifact) {
-	b.canon = append(b.canon, 'a', byte(a.Kind), boolByte(a.Executable))
+	b.canon = append(b.canon, artifactComponent, byte(a.Kind)<<1|boolByte(a.Executable))
 	b.Digest(name, a.Digest)
 }
 
@@ -90,8 +75,38 @@ func boolByte(v bool) byte {
 // Sum returns the key of what was added so far.
 func (b *KeyBuilder) Sum() Key { return cas.Derive(keyPurpose, b.canon) }
 
-// Preimage returns the readable form of what was added so far.
-func (b *KeyBuilder) Preimage() []byte { return bytes.Clone(b.readable.Bytes()) }
+// Preimage returns what was added so far in readable form: a line `name: value` for each string, with quoted values, and for each
+// element of a list.
+func (b *KeyBuilder) Preimage() []byte {
+	var out []byte
+	line := func(name, value string) {
+		out = append(append(append(append(out, name...), ": "...), value...), '\n')
+	}
+	suffix := ""
+	for d := (decoder{data: b.canon[1:]}); len(d.data) > 0; {
+		switch d.byte() {
+		case stringComponent:
+			line(d.string(), strconv.Quote(d.string()))
+		case listComponent:
+			name := d.string()
+			for i := range d.count() {
+				line(name+"["+strconv.Itoa(i)+"]", strconv.Quote(d.string()))
+			}
+		case artifactComponent:
+			suffix = ""
+			if d.byte()&1 != 0 {
+				suffix = " executable"
+			}
+		case digestComponent:
+			name := d.string()
+			digest := cas.Digest{Function: cas.Function(d.byte())}
+			copy(digest.Hash[:], d.take(len(digest.Hash), zeros[:]))
+			line(name, digest.String()+suffix)
+			suffix = ""
+		}
+	}
+	return out
+}
 
 // Key returns a builder with everything about c that may influence its result: not its name and its limits. System lists what the
 // action may use of the machine, in the order in which it is to be read.
@@ -111,8 +126,7 @@ func (c *Command) Key(system, platform []string) *KeyBuilder {
 	if !c.Stdin.IsZero() {
 		b.Digest("stdin", c.Stdin)
 	}
-	mounts := slices.SortedFunc(slices.Values(c.Mounts), func(x, y Mount) int { return bytes.Compare([]byte(x.Path), []byte(y.Path)) })
-	for _, m := range mounts {
+	for _, m := range c.Mounts {
 		b.Artifact("input "+m.Path, m.Artifact)
 	}
 	for i, t := range c.Tools {
