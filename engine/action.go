@@ -53,7 +53,8 @@ type Plan struct {
 	Want  Conditions
 	Class SandboxClass
 	// Reuse reports whether a stored result that is not a pass may be used. Nil means no.
-	Reuse func(*Result) bool
+	Reuse  func(*Result) bool
+	bypass bool // look nothing up: an output of what is stored is lost
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
 	// Notes are passed on to the outcome: what is known beside the result and must not be stored with it.

@@ -42,6 +42,9 @@ var ErrNotStored = errors.New("no result is stored")
 type Want struct {
 	Label Label
 	Keys  []string
+	// Use, if set, is called with each instance of the target that has a result, from several goroutines. A *LostError makes the
+	// engine do the instance again; any other error is what becomes of it.
+	Use func(ctx context.Context, r *Row, o *Outcome) error
 }
 
 // A Build evaluates targets on demand. Make it with New, call Run once; then the collections of the targets can be read with Whole.
@@ -53,6 +56,7 @@ type Build struct {
 	spool func() (Spool, error)
 
 	flights flights
+	remakes remakes
 	fresh   sync.Map // keys of actions that were done in this build
 	// complete is set when everything that was wanted is there, so that what else was begun just ends.
 	complete atomic.Bool
@@ -110,6 +114,9 @@ func (b *Build) Run(ctx context.Context, wanted []Want) error {
 	defer cancel()
 	b.group.ctx = ctx
 	var reading sync.WaitGroup
+	for _, w := range wanted {
+		b.nodes[w.Label].use = w.Use
+	}
 	for _, w := range wanted {
 		reading.Go(func() { b.nodes[w.Label].want(ctx, w.Keys) })
 	}

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"cbuild/cas"
 	"cbuild/engine"
 )
 
@@ -442,6 +443,86 @@ func TestStoredResults(t *testing.T) {
 		check("timeout no") // a longer limit may end otherwise
 		want.Timeout = time.Second
 		check("timeout local")
+	})
+}
+
+// TestLostOutputIsMadeAgain loses an output that two others read, one of them deep below, and one that was asked for itself.
+func TestLostOutputIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cache{}
+		var mu sync.Mutex
+		store, ran := map[cas.Digest]bool{}, map[string]int{}
+		lost := func(d cas.Digest) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if store[d] {
+				return nil
+			}
+			return &engine.LostError{Digest: d, Err: fmt.Errorf("input: %w", cas.ErrNotFound)}
+		}
+		makes := func(salt string, inputs ...string) func(context.Context, engine.View, engine.Instance) (*engine.Plan, error) {
+			return func(ctx context.Context, v engine.View, i engine.Instance) (*engine.Plan, error) {
+				var digests []cas.Digest
+				for _, in := range inputs {
+					r, err := v.Row(ctx, label(in), "")
+					if err != nil {
+						return nil, err
+					}
+					digests = append(digests, r.Cells[0].Result.Outs[0].Digest)
+				}
+				name := i.Target.Label.Name
+				return &engine.Plan{Pool: engine.CPUPool, Action: &action{key: fmt.Sprint(name, salt, digests), took: time.Second, do: func(context.Context) (*engine.Result, error) {
+					for _, d := range digests {
+						if err := lost(d); err != nil {
+							return nil, err
+						}
+					}
+					d := cas.Of([]byte(name))
+					mu.Lock()
+					defer mu.Unlock()
+					store[d] = true
+					ran[name]++
+					return &engine.Result{Outs: []engine.Output{{Path: "o", Artifact: engine.Artifact{Digest: d}}}}, nil
+				}}}, nil
+			}
+		}
+		needs := func(labels ...string) (n []engine.Need) {
+			for _, l := range labels {
+				n = append(n, engine.Need{Label: label(l)})
+			}
+			return n
+		}
+		run := func(salt string) {
+			b := newBuild(engine.Options{Jobs: 4, Cache: c},
+				&engine.Target{Label: label("a"), Plan: makes("")},
+				&engine.Target{Label: label("b"), Needs: needs("a"), Plan: makes("", "a")},
+				&engine.Target{Label: label("c"), Needs: needs("b"), Plan: makes(salt, "b")},
+				&engine.Target{Label: label("d"), Needs: needs("b"), Plan: makes(salt, "b")},
+				&engine.Target{Label: label("e"), Needs: needs("c", "d"), Plan: makes("", "c", "d")})
+			use := func(_ context.Context, _ *engine.Row, o *engine.Outcome) error { return lost(o.Result.Outs[0].Digest) }
+			if err := b.Run(t.Context(), []engine.Want{{Label: label("e"), Use: use}}); err != nil {
+				t.Fatal(err)
+			}
+			if sum := b.Sum(); sum.Classes[engine.ClassPass] != 5 {
+				t.Errorf("%+v %v", sum, b.log.finished())
+			}
+		}
+		check := func(want map[string]int) {
+			t.Helper()
+			if !maps.Equal(ran, want) {
+				t.Errorf("ran %v, want %v", ran, want)
+			}
+			clear(ran)
+		}
+		run("")
+		check(map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1})
+		clear(store) // everything is lost, but only e is asked for
+		run("")
+		check(map[string]int{"a": 1, "b": 1, "c": 1, "d": 1, "e": 1})
+		delete(store, cas.Of([]byte("a")))
+		delete(store, cas.Of([]byte("b")))
+		run("edited") // c and d both miss b, which needs a
+		check(map[string]int{"a": 1, "b": 1, "c": 1, "d": 1})
 	})
 }
 

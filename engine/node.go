@@ -17,7 +17,8 @@ import (
 type node struct {
 	build  *Build
 	target *Target
-	level  int // longest path to a target without needs
+	use    func(ctx context.Context, r *Row, o *Outcome) error // of the Want
+	level  int                                                 // longest path to a target without needs
 	feed   feed
 
 	once     sync.Once

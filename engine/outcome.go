@@ -169,6 +169,16 @@ func (e *TroubleError) Unwrap() error { return e.Err }
 // Transient marks err as trouble that may pass.
 func Transient(err error) error { return &TroubleError{Err: err, Retry: true} }
 
+// A LostError says that something which a result promises is not in the store any more: lost or damaged. What made it is done again.
+type LostError struct {
+	// Digest is that of a whole output, also where only a part of a tree is lost.
+	Digest cas.Digest
+	Err    error
+}
+
+func (e *LostError) Error() string { return e.Err.Error() }
+func (e *LostError) Unwrap() error { return e.Err }
+
 // A recordedError is the error of a row that was read back from its sealed chunk: the words and the class are all that is left.
 type recordedError struct {
 	class Class

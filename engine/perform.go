@@ -64,6 +64,9 @@ func (b *Build) fly(ctx context.Context, v *view, name string, p *Plan, key Key)
 // lookupOrDo runs inside the flight for key.
 func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, key Key) (*answer, error) {
 	mode := LookupNormal
+	if p.bypass {
+		mode = LookupBypass
+	}
 	if p.Fresh || b.opts.Again {
 		if _, done := b.fresh.LoadOrStore(key, true); !done {
 			mode = LookupBypass
@@ -98,10 +101,15 @@ func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reas
 		return nil, fmt.Errorf("%w: %s", ErrNotStored, reason)
 	}
 	for n := 0; ; n++ {
+		since := b.remakes.now()
 		a, err := b.once(ctx, v, name, p)
 		if err == nil {
 			a.reason = reason
 			return a, nil
+		}
+		if b.restore(ctx, v.node, err, since) {
+			n--
+			continue
 		}
 		var trouble *TroubleError
 		if !errors.As(err, &trouble) || !trouble.Retry || n >= p.Retries || ctx.Err() != nil || b.draining() {

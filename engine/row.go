@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -57,7 +58,13 @@ func (n *node) evaluate(ctx context.Context, r *row, i Instance) *Outcome {
 
 func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why string, took time.Duration) {
 	v := &view{node: n, rank: priority{n.level, r.Index}, park: func() { n.park(r) }}
+	since := n.build.remakes.now()
 	p, wanted, err := n.plan(ctx, v, &i)
+	for err != nil && n.build.restore(ctx, n, err, since) {
+		since = n.build.remakes.now()
+		i.Values = nil
+		p, wanted, err = n.plan(ctx, v, &i)
+	}
 	switch {
 	case err != nil && ctx.Err() != nil:
 		return &Outcome{Err: ErrCancelled}, "", 0
@@ -67,10 +74,32 @@ func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why
 		return nil, "", 0
 	}
 	o, why, took = n.build.perform(ctx, v, i.Name(), p)
+	o.Axes = i.Axes
+	if n.use != nil && o.Result != nil {
+		o, why, took = n.used(ctx, v, r, i, p, o, why, took)
+	}
 	if o.Result != nil && p.Ahead != nil {
 		n.mu.Lock()
 		r.ahead += p.Ahead(o.Result)
 		n.mu.Unlock()
+	}
+	return o, why, took
+}
+
+// used hands an outcome to who asked for it. If an output turns out to be lost, the instance is done again, once.
+func (n *node) used(ctx context.Context, v *view, r *row, i Instance, p *Plan, o *Outcome, why string, took time.Duration) (*Outcome, string, time.Duration) {
+	err := n.use(ctx, &r.Row, o)
+	if errors.As(err, new(*LostError)) {
+		p.bypass = true
+		o, _, took = n.build.perform(ctx, v, i.Name(), p)
+		why, err = err.Error(), nil
+		o.Axes = i.Axes
+		if o.Result != nil {
+			err = n.use(ctx, &r.Row, o)
+		}
+	}
+	if err != nil {
+		return &Outcome{Err: err}, "", took
 	}
 	return o, why, took
 }

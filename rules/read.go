@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -118,10 +119,16 @@ func logArtifact(log cas.Digest) engine.Value {
 }
 
 func text(ctx context.Context, rt *Runtime, r *engine.Result) (engine.Value, error) {
+	if why := r.Facts["text"]; why != "" {
+		return nil, &engine.InvalidError{Err: fmt.Errorf("text: standard output is %s to be read: more than %d bytes", why, maxText)}
+	}
 	if r.Stdout.IsZero() {
 		return "", nil
 	}
 	data, err := cas.ReadAll(ctx, rt.Store, r.Stdout, maxText)
+	if errors.Is(err, cas.ErrNotFound) {
+		err = &engine.LostError{Digest: r.Stdout, Err: err}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("text: %w", err)
 	}

@@ -97,14 +97,14 @@ func (r *run) prepare(ctx context.Context) error {
 	for i, t := range r.c.Tools {
 		dir, err := r.tools.Tree(ctx, t.Digest)
 		if err != nil {
-			return err
+			return lost(err, t.Digest)
 		}
 		tokens = append(tokens, engine.ToolDir(i), dir)
 	}
 	r.expand = strings.NewReplacer(tokens...)
 	for _, m := range r.c.Mounts {
 		if err := r.mount(ctx, m); err != nil {
-			return fmt.Errorf("input %s: %w", m.Path, err)
+			return lost(fmt.Errorf("input %s: %w", m.Path, err), m.Digest)
 		}
 	}
 	for _, o := range r.c.Outs {
@@ -116,6 +116,14 @@ func (r *run) prepare(ctx context.Context) error {
 		return nil
 	}
 	return os.WriteFile(filepath.Join(r.root, "script"), []byte(r.expand.Replace(r.c.Script)), 0o644)
+}
+
+// lost says which input a blob that the store lost belongs to, so that it can be made again.
+func lost(err error, input cas.Digest) error {
+	if errors.Is(err, cas.ErrNotFound) {
+		return &engine.LostError{Digest: input, Err: err}
+	}
+	return err
 }
 
 // path returns where the path p of the run's directory is.
@@ -306,7 +314,7 @@ func (p pipe) close() {
 func (r *run) stdin(ctx context.Context) (*os.File, error) {
 	path := filepath.Join(r.root, "stdin")
 	if err := checkout.File(ctx, r.store, r.c.Stdin, false, path); err != nil {
-		return nil, err
+		return nil, lost(err, r.c.Stdin)
 	}
 	return os.Open(path)
 }
