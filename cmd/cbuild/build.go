@@ -41,15 +41,16 @@ func (c *cli) build(args []string) error {
 // run is one build from its first event to its last.
 type run struct {
 	*session
-	targets  []*engine.Target
-	began    time.Duration
-	build    *engine.Build
-	console  *ui.Console
-	events   *ui.Events
-	observer ui.Observers
-	signal   os.Signal // the first one, once Run has returned
-	reports  map[engine.Label]*engine.Outcome
-	mu       sync.Mutex
+	targets   []*engine.Target
+	began     time.Duration
+	build     *engine.Build
+	console   *ui.Console
+	events    *ui.Events
+	observer  ui.Observers
+	signal    os.Signal // the first one, once Run has returned
+	published []*publication
+	reports   map[engine.Label]*engine.Outcome
+	mu        sync.Mutex
 }
 
 // grace is how long running actions may take to finish after the first signal.
@@ -200,14 +201,20 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 
 // evaluate runs the build with the console beside it, and writes what was found out about the outside world to the lock.
 func (r *run) evaluate(ctx context.Context) error {
+	root, err := r.publishRoot()
+	if err != nil {
+		return &statusError{exitTrouble, err}
+	}
 	watched, done := context.WithCancel(ctx)
 	var painting sync.WaitGroup
 	painting.Go(func() { r.console.Watch(watched, r.build) })
 	var wants []engine.Want
 	for _, t := range r.targets {
-		wants = append(wants, engine.Want{Label: t.Label})
+		p := &publication{target: t, store: r.store, root: root}
+		r.published = append(r.published, p)
+		wants = append(wants, engine.Want{Label: t.Label, Use: p.use})
 	}
-	err := r.build.Run(ctx, wants)
+	err = r.build.Run(ctx, wants)
 	done()
 	painting.Wait()
 	r.withdraw()
@@ -241,12 +248,14 @@ func (r *run) withdraw() {
 
 // finish publishes what was asked for, says how it went, and returns the status as an error.
 func (r *run) finish() error {
-	paths, err := r.publish()
-	if err != nil {
-		return &statusError{exitTrouble, fmt.Errorf("cannot publish: %w", err)}
-	}
-	for _, p := range paths {
-		fmt.Fprintln(r.cli.stdout, p)
+	for _, p := range r.published {
+		path, err := p.finish()
+		if err != nil {
+			return &statusError{exitTrouble, fmt.Errorf("cannot publish %v: %w", p.target.Label, err)}
+		}
+		if path != "" {
+			fmt.Fprintln(r.cli.stdout, relative(path))
+		}
 	}
 	if !r.cli.flags.silent && r.cli.flags.progress != "none" && r.cli.flags.progress != "json" {
 		fmt.Fprintln(r.cli.stderr, r.summary())

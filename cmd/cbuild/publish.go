@@ -9,8 +9,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 
+	"cbuild/cas"
 	"cbuild/engine"
 	"cbuild/internal/checkout"
 )
@@ -18,26 +20,29 @@ import (
 // outName is the directory in the workspace root in which requested targets are published.
 const outName = "cbuild-out"
 
-// publish copies the outputs of the requested targets to cbuild-out, each target's folder replaced whole, and returns what to print:
-// a line for each target that has outputs.
-func (r *run) publish() (lines []string, err error) {
+// publication copies the outputs of one requested target beside cbuild-out while they are made; finish puts them in their place.
+type publication struct {
+	target *engine.Target
+	store  cas.Store
+	root   string // cbuild-out
+
+	mu     sync.Mutex
+	tmp    string // guarded by mu; "" before the first output
+	files  int    // guarded by mu
+	single string // guarded by mu; the last output
+}
+
+// publishRoot returns the directory in which targets are published, without what killed builds left there.
+func (r *run) publishRoot() (string, error) {
 	root := filepath.Join(r.workspace.Root, outName)
 	if r.cli.flags.out != "" {
+		var err error
 		if root, err = filepath.Abs(r.cli.flags.out); err != nil {
-			return nil, err
+			return "", err
 		}
 	}
 	removeLeftovers(root)
-	for _, t := range r.targets {
-		line, err := r.publishTarget(t, root)
-		if err != nil {
-			return lines, fmt.Errorf("%v: %w", t.Label, err)
-		}
-		if line != "" {
-			lines = append(lines, relative(line))
-		}
-	}
-	return lines, nil
+	return root, nil
 }
 
 // temporary begins the names of folders on their way; dots are escaped in names of targets' folders.
@@ -54,48 +59,77 @@ func removeLeftovers(root string) {
 	}
 }
 
-// publishTarget publishes one target below root and returns the path to print: its single file, the page of a report, or its
-// folder. It returns "" for a target without outputs.
-func (r *run) publishTarget(t *engine.Target, root string) (string, error) {
-	ctx := context.Background()
-	place := filepath.Join(root, packageFolder(t.Label.Dir), escape(t.Label.Name))
-	tmp := ""
-	files := 0
-	single := ""
-	for row, err := range r.build.Whole(ctx, t.Label) {
-		if err != nil {
-			break // what became of the rest is told by its outcome
+// use copies the outputs of an instance. A lost one is an *engine.LostError: it is made again.
+func (p *publication) use(ctx context.Context, row *engine.Row, o *engine.Outcome) error {
+	if !o.OK() {
+		return nil
+	}
+	for _, out := range o.Result.Outs {
+		at := filepath.Join(instanceFolder(row, o), filepath.FromSlash(out.Path))
+		if p.target.Rule == "collate" {
+			at = "." // a report lies in the target's folder itself
 		}
-		for _, o := range row.Cells {
-			for _, out := range outputs(o) {
-				if tmp == "" {
-					if err := os.MkdirAll(root, 0o755); err != nil {
-						return "", err
-					}
-					if tmp, err = os.MkdirTemp(root, fmt.Sprintf("%s%d-", temporary, os.Getpid())); err != nil {
-						return "", err
-					}
-					defer checkout.Remove(tmp)
-				}
-				at := filepath.Join(instanceFolder(row, o), filepath.FromSlash(out.Path))
-				if t.Rule == "collate" {
-					at = "." // a report lies in the target's folder itself
-				}
-				if err := r.copy(ctx, out.Artifact, filepath.Join(tmp, "new", at)); err != nil {
-					return "", err
-				}
-				files++
-				single = at
-			}
+		err := p.copy(ctx, out.Artifact, at)
+		if errors.Is(err, cas.ErrNotFound) {
+			return &engine.LostError{Digest: out.Digest, Err: err}
+		}
+		if err != nil {
+			return fmt.Errorf("cannot publish %s: %w", out.Path, err)
 		}
 	}
-	if files == 0 {
+	return nil
+}
+
+// copy writes an artifact to the path at in the folder to come.
+func (p *publication) copy(ctx context.Context, a engine.Artifact, at string) error {
+	path, err := p.place(at)
+	if err != nil {
+		return err
+	}
+	if err := checkout.Remove(path); err != nil { // the first attempt, if an output was lost on the way
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	if a.Kind == engine.TreeKind {
+		return checkout.Write(ctx, p.store, a.Digest, path)
+	}
+	return checkout.File(ctx, p.store, a.Digest, a.Executable, path)
+}
+
+func (p *publication) place(at string) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tmp == "" {
+		if err := os.MkdirAll(p.root, 0o755); err != nil {
+			return "", err
+		}
+		tmp, err := os.MkdirTemp(p.root, fmt.Sprintf("%s%d-", temporary, os.Getpid()))
+		if err != nil {
+			return "", err
+		}
+		p.tmp = tmp
+	}
+	p.files++
+	p.single = at
+	return filepath.Join(p.tmp, "new", at), nil
+}
+
+// finish replaces the target's folder and returns the path to print: its single file, the page of a report, or its folder. It
+// returns "" for a target without outputs.
+func (p *publication) finish() (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.tmp == "" {
 		return "", nil
 	}
-	if err := replace(filepath.Join(tmp, "new"), place, filepath.Join(tmp, "old")); err != nil {
+	defer checkout.Remove(p.tmp)
+	place := filepath.Join(p.root, packageFolder(p.target.Label.Dir), escape(p.target.Label.Name))
+	if err := replace(filepath.Join(p.tmp, "new"), place, filepath.Join(p.tmp, "old")); err != nil {
 		return "", err
 	}
-	return printed(t, place, single, files), nil
+	return printed(p.target, place, p.single, p.files), nil
 }
 
 // printed returns what stdout shows for a target published at place.
@@ -115,25 +149,6 @@ func printed(t *engine.Target, place, single string, files int) string {
 func exists(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
-}
-
-// outputs lists what an instance that passed promises and has.
-func outputs(o *engine.Outcome) []engine.Output {
-	if !o.OK() {
-		return nil
-	}
-	return o.Result.Outs
-}
-
-// copy writes an artifact to path.
-func (r *run) copy(ctx context.Context, a engine.Artifact, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	if a.Kind == engine.TreeKind {
-		return checkout.Write(ctx, r.store, a.Digest, path)
-	}
-	return checkout.File(ctx, r.store, a.Digest, a.Executable, path)
 }
 
 // replace puts the directory from in the place of what is at place, which goes to old.
