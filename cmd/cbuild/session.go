@@ -120,7 +120,6 @@ type session struct {
 	runtime   *rules.Runtime
 	uses      *rules.Uses
 	scratch   string
-	unlock    func()
 	spool     func() (engine.Spool, error)
 	closers   []func()
 }
