@@ -323,8 +323,7 @@ func outcomeValue(o engine.Class) engine.Value {
 	return string(o)
 }
 
-// fields sets the names of the axes that are part of the keys: all but the compared one. Rows of several targets have the names of
-// the first; others must have as many.
+// fields sets the names of the axes that are part of the keys: all but the compared one. They are the same for all rows.
 func (c *collation) fields(of *engine.Row, compared int) error {
 	var names []string
 	for i, n := range of.Target.Axes {
@@ -335,7 +334,7 @@ func (c *collation) fields(of *engine.Row, compared int) error {
 	if c.head.Count == 0 && c.head.Axes == nil {
 		c.head.Axes = names
 	}
-	if len(names) != len(c.head.Axes) {
+	if !slices.Equal(names, c.head.Axes) {
 		return invalidf("rows: instances of %s have other axes than the rows before", of.Target.Label)
 	}
 	return nil
