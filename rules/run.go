@@ -298,10 +298,20 @@ func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Resul
 	for _, o := range a.command.Outs {
 		if _, there := res.Out(o.Path); !there && !o.Optional && res.Status == engine.Pass {
 			res.Status = engine.Fail
-			res.Facts = map[string]string{"missing": o.Path}
+			setFact(res, "missing", o.Path)
 		}
 	}
+	if a.command.Network {
+		setFact(res, "network", "yes") // a comparison takes what is not a pass for inconclusive
+	}
 	return res, nil
+}
+
+func setFact(r *engine.Result, name, value string) {
+	if r.Facts == nil {
+		r.Facts = make(map[string]string)
+	}
+	r.Facts[name] = value
 }
 
 func sortedPairs(m map[string]string) []string {

@@ -1,0 +1,209 @@
+package rules
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cbuild/cas"
+	"cbuild/engine"
+	"cbuild/rules/report"
+)
+
+// Collate are the attributes of a collate: rows into a report.
+type Collate struct {
+	Common
+	Rows      Rows                 `hcl:"rows,required" doc:"What the rows are: a collection, a map or a list."`
+	Columns   []engine.Named[Expr] `hcl:"columns" doc:"Columns by name: expressions over each."`
+	Compare   []string             `hcl:"compare" doc:"Two or more keys of one axis; the first is the base."`
+	Evidence  string               `hcl:"evidence" doc:"What must be equal for same-…: \"log\", \"out\" or \"both\"."`
+	Normalize []Normalization      `hcl:"normalize" doc:"List of { pattern, replace } applied to evidence before it is compared."`
+	Group     Expr                 `hcl:"group" doc:"Expression over each by which rows are grouped."`
+	Sort      []Expr               `hcl:"sort" doc:"Expressions over each by which rows are sorted; default: class, then key."`
+	Title     string               `hcl:"title" doc:"Title of the report."`
+	Formats   []string             `hcl:"formats" doc:"Formats to write; default html, md, json, csv."`
+	Out       string               `hcl:"out" doc:"Directory of the report."`
+}
+
+// A Normalization replaces what differs between equal runs in evidence.
+type Normalization struct {
+	Pattern string `hcl:"pattern,required"`
+	Replace string `hcl:"replace,required"`
+}
+
+// A reportFormat is a file of a report.
+type reportFormat struct {
+	name, file string
+	new        func(io.Writer) report.Format
+}
+
+var reportFormats = []reportFormat{
+	{"csv", "results.csv", func(w io.Writer) report.Format { return report.NewCSV(w) }},
+	{"html", "index.html", func(w io.Writer) report.Format { return report.NewHTML(w) }},
+	{"json", "results.json", func(w io.Writer) report.Format { return report.NewJSON(w) }},
+	{"md", "summary.md", func(w io.Writer) report.Format { return report.NewMarkdown(w) }},
+}
+
+// Plan follows the rows to their end and makes an action that writes the report. All that decides over the report is known then: its
+// key is over the rows. A report of rows with trouble, or whose rows ended with an error, is incomplete; it has no key.
+func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
+	formats, err := r.formats()
+	if err != nil {
+		return nil, err
+	}
+	out := path.Clean(cmpOr(r.Out, "report"))
+	if !inside(out) || out == "." {
+		return nil, invalidf("out = %q is not inside a directory", r.Out)
+	}
+	c, err := newCollation(r, rt, self)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.collect(ctx, r.Rows(ctx)); err != nil {
+		c.rows.close()
+		return nil, err
+	}
+	c.head.Title = cmpOr(r.Title, self.Instance.Target.Label.Name)
+	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence}
+	a.digest, a.order = c.rows.seal(len(r.Compare) > 0, len(r.Sort) > 0)
+	return &engine.Plan{
+		Action: a,
+		Always: true,
+		Shape:  engine.OutSpec{Path: out, Dir: true},
+		Notes:  map[string]string{"cached": strconv.Itoa(c.cached)},
+	}, nil
+}
+
+// formats returns what is to be written, in the order of reportFormats.
+func (r *Collate) formats() ([]reportFormat, error) {
+	if r.Formats == nil {
+		return reportFormats, nil
+	}
+	for _, name := range r.Formats {
+		if !slices.ContainsFunc(reportFormats, func(f reportFormat) bool { return f.name == name }) {
+			return nil, invalidf("formats: there is no format %q; there are html, md, json and csv", name)
+		}
+	}
+	if len(r.Formats) == 0 {
+		return nil, invalidf("formats: a report needs at least one of html, md, json and csv")
+	}
+	return slices.DeleteFunc(slices.Clone(reportFormats), func(f reportFormat) bool { return !slices.Contains(r.Formats, f.name) }), nil
+}
+
+// collateAction writes a report of rows that are all known.
+type collateAction struct {
+	rt       *Runtime
+	head     *report.Head
+	rows     *reportRows
+	formats  []reportFormat
+	out      string
+	evidence *evidence
+	// digest is that of the rows in the order of their keys; order is that of the order in which they are shown, if it is not the
+	// usual one.
+	digest, order cas.Digest
+}
+
+// Key is zero for an incomplete report.
+func (a *collateAction) Key() engine.Key {
+	if len(a.head.Incomplete) > 0 {
+		return engine.Key{}
+	}
+	return a.builder().Sum()
+}
+
+func (a *collateAction) Preimage() []byte { return a.builder().Preimage() }
+
+func (a *collateAction) builder() *engine.KeyBuilder {
+	b := engine.NewKey("collate", 1)
+	b.Digest("rows", a.digest)
+	if !a.order.IsZero() {
+		b.Digest("order", a.order)
+	}
+	b.String("title", a.head.Title)
+	b.Strings("compare", a.head.Compare)
+	b.Strings("axes", a.head.Axes)
+	b.Strings("columns", a.head.Columns)
+	b.Bool("grouped", a.head.Grouped)
+	b.String("evidence", a.evidence.kind)
+	for _, f := range a.formats {
+		b.String("format", f.name)
+	}
+	b.String("out", a.out)
+	return b
+}
+
+// Do writes the files of the report side by side, in one pass over the rows.
+func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
+	defer a.rows.close()
+	var files []*scratch
+	defer func() {
+		for _, f := range files {
+			f.close()
+		}
+	}()
+	var formats []report.Format
+	html := false
+	for _, f := range a.formats {
+		s, err := newScratch(a.rt.Temp)
+		if err != nil {
+			return nil, fmt.Errorf("report: %w", err)
+		}
+		files = append(files, s)
+		formats = append(formats, f.new(s))
+		html = html || f.name == "html"
+	}
+	rows := a.rows.all()
+	if html {
+		rows = a.evidence.excerpts(ctx, rows)
+	}
+	if err := report.Render(a.head, rows, formats...); err != nil {
+		return nil, err
+	}
+	entries := make([]cas.Entry, len(files))
+	for i, s := range files {
+		d, err := s.put(ctx, a.rt.Store)
+		if err != nil {
+			return nil, fmt.Errorf("report: %s: %w", a.formats[i].file, err)
+		}
+		entries[i] = cas.Entry{Path: a.formats[i].file, Digest: d}
+	}
+	tree, err := cas.PutTree(ctx, a.rt.Store, entries)
+	if err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	artifact := engine.Artifact{Kind: engine.TreeKind, Digest: tree, Name: a.out}
+	return &engine.Result{Outs: []engine.Output{{Path: a.out, Artifact: artifact}}, Facts: a.facts()}, nil
+}
+
+func (a *collateAction) facts() map[string]string {
+	facts := map[string]string{
+		"rows":    a.digest.String(),
+		"count":   strconv.Itoa(a.head.Count),
+		"summary": a.head.SummaryJSON(),
+	}
+	if len(a.head.Compare) > 0 {
+		facts["compared"] = "yes"
+	}
+	if len(a.head.Incomplete) > 0 {
+		facts["incomplete"] = "yes"
+	}
+	return facts
+}
+
+// joinKey joins the key of an element and keys on axes as in a label: key[axis][axis].
+func joinKey(key string, axes []string) string {
+	var b strings.Builder
+	b.WriteString(key)
+	for _, a := range axes {
+		if b.Len() == 0 {
+			b.WriteString(a)
+			continue
+		}
+		b.WriteString("[" + a + "]")
+	}
+	return b.String()
+}

@@ -1,2 +1,0 @@
-// Package report is being built.
-package report
