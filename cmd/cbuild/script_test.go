@@ -124,7 +124,7 @@ func example(ts *testscript.TestScript, neg bool, args []string) {
 	_ = checkout.Remove(filepath.Join(ts.MkAbs(args[0]), "cbuild-out")) // of somebody who tried it
 }
 
-// replaceText replaces every occurrence of a text, of which there must be one: replace FILE OLD NEW.
+// replaceText replaces every occurrence of a text, of which there must be one: replace FILE OLD NEW. In NEW, \n is a line end.
 func replaceText(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: replace FILE OLD NEW")
@@ -133,7 +133,8 @@ func replaceText(ts *testscript.TestScript, neg bool, args []string) {
 	if !strings.Contains(text, args[1]) {
 		ts.Fatalf("%s does not contain %q", args[0], args[1])
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(strings.ReplaceAll(text, args[1], args[2])), 0o644))
+	text = strings.ReplaceAll(text, args[1], strings.ReplaceAll(args[2], `\n`, "\n"))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
 }
 
 // flip changes a byte in the middle of every file that a pattern matches, of which there must be one: flip PATTERN.
