@@ -2,11 +2,14 @@ package main_test
 
 import (
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -18,11 +21,23 @@ type fakeNetwork struct {
 	proxy  *fakeproxy.Proxy
 	server *httptest.Server
 	holds  map[string]func() // by name
+
+	mu    sync.Mutex
+	asked map[string][]time.Time // guarded by mu; when there were requests, by path
 }
 
 func newFakeNetwork() *fakeNetwork {
-	p := fakeproxy.New()
-	return &fakeNetwork{proxy: p, server: p.Serve(), holds: map[string]func(){}}
+	n := &fakeNetwork{proxy: fakeproxy.New(), holds: map[string]func(){}, asked: map[string][]time.Time{}}
+	n.server = httptest.NewServer(n)
+	return n
+}
+
+// ServeHTTP notes when the request came and passes it on.
+func (n *fakeNetwork) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	n.mu.Lock()
+	n.asked[r.URL.Path] = append(n.asked[r.URL.Path], time.Now())
+	n.mu.Unlock()
+	n.proxy.ServeHTTP(w, r)
 }
 
 func (n *fakeNetwork) close() {
@@ -44,6 +59,7 @@ var proxyCommands = map[string]func(*testscript.TestScript, bool, []string){
 	"proxy-heal":      proxyCommand(0, func(_ *testscript.TestScript, n *fakeNetwork, _ []string) { n.proxy.Heal() }),
 	"proxy-reset":     proxyCommand(0, func(_ *testscript.TestScript, n *fakeNetwork, _ []string) { n.proxy.Reset() }),
 	"proxy-count":     proxyCommand(2, proxyCount),
+	"proxy-waited":    proxyCommand(2, proxyWaited),
 	"proxy-hold": proxyCommand(2, func(_ *testscript.TestScript, n *fakeNetwork, args []string) {
 		n.holds[args[0]] = n.proxy.Hold(args[1])
 	}),
@@ -144,3 +160,15 @@ func proxyCount(ts *testscript.TestScript, n *fakeNetwork, args []string) {
 	}
 }
 
+
+// proxyWaited checks that the last two requests for a path were at least so long apart: proxy-waited PATH DURATION.
+func proxyWaited(ts *testscript.TestScript, n *fakeNetwork, args []string) {
+	least, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	when := n.asked[args[0]]
+	if len(when) < 2 || when[len(when)-1].Sub(when[len(when)-2]) < least {
+		ts.Fatalf("requests for %s came at %v, want %v between the last two", args[0], when, least)
+	}
+}
