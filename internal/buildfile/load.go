@@ -56,7 +56,9 @@ func ParseVar(arg string) (VarAssignment, bool) {
 	a := VarAssignment{Name: left, Value: value}
 	if rest, qualified := strings.CutPrefix(left, "//"); qualified {
 		a.Qualified = true
-		a.Dir, a.Name, ok = strings.Cut(rest, ":")
+		colon := false
+		a.Dir, a.Name, colon = strings.Cut(rest, ":")
+		ok = ok && colon
 	}
 	return a, ok && validName(a.Name)
 }

@@ -309,3 +309,11 @@ func TestJSONIsNotYet(t *testing.T) {
 		t.Errorf("got %q", diags.Error())
 	}
 }
+
+func TestLabelsAreNotVariables(t *testing.T) {
+	for _, arg := range []string{"//:one", "//dir:one", ":one", "one", "//...", "//dir", "tag:slow", "1x=2", "=x"} {
+		if v, ok := ParseVar(arg); ok {
+			t.Errorf("ParseVar(%q) = %+v, want none", arg, v)
+		}
+	}
+}

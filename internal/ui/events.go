@@ -115,12 +115,13 @@ func (r *record) finished(e engine.Event) {
 	o := e.Outcome
 	instance := append([]string{}, e.Instance...)
 	r.Instance = &instance
-	r.Outcome, r.Cached, r.Key = string(o.Class()), o.Cached.String(), o.Key.String()
+	r.Outcome, r.Key = string(o.Class()), o.Key.String()
 	ms := e.Took.Milliseconds()
 	r.Ms = &ms
 	if o.Result == nil {
-		return
+		return // there is nothing that could have been cached or not
 	}
+	r.Cached = o.Cached.String()
 	r.ExitCode = &o.Result.ExitCode
 	r.Log = o.Result.Log.String()
 	if e.Target.Rule == "collate" {
