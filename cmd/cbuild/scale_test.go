@@ -93,7 +93,7 @@ func replay(t *testing.T, binary string, n int) int64 {
 	env := map[string]string{"HOME": dir, "XDG_CACHE_HOME": filepath.Join(dir, ".cache"), "XDG_STATE_HOME": filepath.Join(dir, ".state")}
 	fill(t, dir, env)
 
-	cmd := exec.Command(binary, "second", "--events", filepath.Join(dir, ".events"), "--events-level=run")
+	cmd := exec.Command(binary, "report", "--events", filepath.Join(dir, ".events"), "--events-level=run")
 	cmd.Dir = dir
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)

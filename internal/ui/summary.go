@@ -13,7 +13,7 @@ import (
 
 // classOrder is the order in which classes are listed: what needs a look first.
 var classOrder = []string{
-	"regressed", "fixed", "changed", "inconclusive", "new", "gone", "pass", "same-pass", "same-fail", "fail", "crash", "timeout", "oom",
+	"regressed", "fixed", "changed", "inconclusive", "new", "gone", "item", "pass", "same-pass", "same-fail", "fail", "crash", "timeout", "oom",
 	"unavailable", "error", "invalid", "skipped", "cancelled",
 }
 
