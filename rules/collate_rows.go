@@ -65,7 +65,7 @@ func (c *collation) collect(ctx context.Context, items iter.Seq2[engine.Item, er
 			return ctx.Err()
 		}
 		if err != nil {
-			c.head.Incomplete["ended early"]++
+			c.head.Incomplete[report.EndedEarly]++
 			c.head.Trouble = err.Error()
 			return nil
 		}
@@ -231,7 +231,7 @@ func (c *collation) prove(ctx context.Context, r *report.Row, outcomes []*engine
 		}
 	}
 	if lost {
-		c.head.Incomplete["lost"]++
+		c.head.Incomplete[report.LostEvidence]++
 		if len(c.Compare) > 0 {
 			r.Class = report.Inconclusive
 		}
@@ -277,7 +277,7 @@ func (c *collation) value(ctx context.Context, e Expr, item engine.Item) (v engi
 		return v, ""
 	}
 	if !errors.As(err, new(*engine.SkippedError)) {
-		c.head.Incomplete["columns"]++
+		c.head.Incomplete[report.BadColumns]++
 		problem = err.Error()
 	}
 	return nil, problem

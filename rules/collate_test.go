@@ -187,29 +187,6 @@ func TestCompareGolden(t *testing.T) {
 	}
 }
 
-// TestPageForLooking writes a page to the file that CBUILD_PAGE names, for somebody to look at it.
-func TestPageForLooking(t *testing.T) {
-	path := os.Getenv("CBUILD_PAGE")
-	if path == "" {
-		t.Skip("CBUILD_PAGE names no file to write to")
-	}
-	ct := newCollateTest(t, versions)
-	rows := ct.sampleRows()
-	for i := range 3000 {
-		before, after := ct.ran(engine.Pass, "", "before"), ct.ran(engine.Status(i%50/49), fmt.Sprintf("--- FAIL: TestX (0.0%ds)\n    \x1b[31mx_test.go:%d\x1b[0m: got 3, want 4\nFAIL\n", i%10, i), "after")
-		before.Result.Took, after.Result.Took = time.Duration(i)*time.Millisecond, time.Duration(i*7)*time.Millisecond
-		before.Cached, after.Cached = engine.CachedLocal, engine.CachedLocal
-		if i%50 != 49 {
-			after.Result.Log = cas.Digest{}
-		}
-		rows = append(rows, ct.row(fmt.Sprintf("github.com/some-owner/module-%04d@v1.%d.0", i, i%7), before, after))
-	}
-	rep := ct.collate(&Collate{Title: "gofmt 1.18.10 against 1.27.4", Compare: []string{"before", "after"}, Rows: stream(nil, rows...)})
-	if err := os.WriteFile(path, []byte(rep.files["index.html"]), 0o644); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // TestEveryPairOfOutcomes compares every outcome with every other, and says in words of its own what must come out.
 func TestEveryPairOfOutcomes(t *testing.T) {
 	ct := newCollateTest(t, versions)
@@ -532,7 +509,7 @@ func TestIncompleteReports(t *testing.T) {
 		bad  error
 		want string
 	}{
-		"the rows ended early": {end: errors.New("registry is down"), want: `"incomplete":true,"missing":{"ended early":1}`},
+		"the rows ended early": {end: errors.New("registry is down"), want: `"incomplete":true,"missing":{"ended_early":1}`},
 		"an error":             {bad: errors.New("reset"), want: `"incomplete":true,"missing":{"error":1}`},
 		"a cancelled row":      {bad: engine.ErrCancelled, want: `"incomplete":true,"missing":{"cancelled":1}`},
 	} {

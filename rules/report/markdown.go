@@ -46,7 +46,17 @@ func (m *Markdown) Begin(h *Head) error {
 func (h *Head) incomplete() string {
 	var parts []string
 	for _, word := range slices.Sorted(maps.Keys(h.Incomplete)) {
-		parts = append(parts, thousands(h.Incomplete[word])+" "+word)
+		n := h.Incomplete[word]
+		switch word {
+		case EndedEarly:
+			parts = append(parts, "the rows ended early")
+		case BadColumns:
+			parts = append(parts, plural(n, "column value")+" could not be evaluated")
+		case LostEvidence:
+			parts = append(parts, "the evidence of "+plural(n, "row")+" is lost")
+		default:
+			parts = append(parts, plural(n, "instance")+" ended in "+strings.Replace(word, "cancelled", "cancellation", 1))
+		}
 	}
 	return strings.Join(parts, ", ")
 }

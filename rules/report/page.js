@@ -6,7 +6,7 @@
   const perPage = 500;
   const compared = data.compare.length > 0;
   const order = new Map(data.classes.map((c, i) => [c, i]));
-  const label = (c) => c[0].toUpperCase() + c.slice(1).replace("-", " ");
+  const label = (c) => c === "oom" ? "Out of memory" : c[0].toUpperCase() + c.slice(1).replace("-", " ");
   const number = (n) => n.toLocaleString("en-US");
 
   // make returns an element with the given properties and children; strings become text nodes.
@@ -37,7 +37,10 @@
     fill: (td, r) => td.append(make("span", { className: "class " + r[CLASS] }, label(r[CLASS]))),
   });
   data.axes.forEach((name, i) => columns.push({ name, value: (r) => r[AXES][i] ?? "" }));
-  data.columns.forEach((name, i) => columns.push({ name, value: (r) => shown(r[COLUMNS][i]), fill: (td, r) => cell(td, r, i) }));
+  data.columns.forEach((name, i) => columns.push({
+    name, value: (r) => shown(r[COLUMNS][i]), fill: (td, r) => cell(td, r, i),
+    num: data.rows.every((r) => typeof r[COLUMNS][i] === "number" || r[COLUMNS][i] === "") && data.rows.some((r) => r[COLUMNS][i] !== ""),
+  }));
   if (data.grouped) columns.push({ name: "Group", value: (r) => r[GROUP] });
   if (data.rows.some((r) => taken(r) > 0)) {
     columns.push({ name: "Time", num: true, quiet: true, value: taken, fill: (td, r) => td.append(taken(r) ? seconds(taken(r)) : "") });
@@ -253,7 +256,7 @@
       e.append(make("div", { className: "text" }, make("b", {}, file), note));
       if (text) e.append(make("pre", { tabIndex: 0 }, text));
     }
-    if (s.label) e.append(command("cbuild log '" + s.label.replaceAll("'", "'\\''") + "'"));
+    if (s.label) e.append(command("cbuild log '" + s.label.replace("\x01", () => row[KEY]).replaceAll("'", "'\\''") + "'"));
     return e;
   }
 

@@ -25,11 +25,18 @@ type Head struct {
 	// Summary counts the rows by class, Count all of them.
 	Summary map[Class]int
 	Count   int
-	// Incomplete counts what is missing or in trouble, by the word for it; empty for a complete report.
+	// Incomplete counts what is missing or in trouble, by outcome or by one of the words below; empty for a complete report.
 	Incomplete map[string]int
 	// Trouble says why the rows ended early. Like all of a row's Extra it is shown in the html only.
 	Trouble string
 }
+
+// What makes a report incomplete, besides outcomes of instances.
+const (
+	EndedEarly   = "ended_early"
+	BadColumns   = "columns"
+	LostEvidence = "lost"
+)
 
 // A Row is a row of a report. Everything but the Extra of its sides and its Problems is part of the report's identity.
 type Row struct {
