@@ -160,7 +160,6 @@ func proxyCount(ts *testscript.TestScript, n *fakeNetwork, args []string) {
 	}
 }
 
-
 // proxyWaited checks that the last two requests for a path were at least so long apart: proxy-waited PATH DURATION.
 func proxyWaited(ts *testscript.TestScript, n *fakeNetwork, args []string) {
 	least, err := time.ParseDuration(args[1])

@@ -196,4 +196,3 @@ func nothing(ts *testscript.TestScript, neg bool, args []string) {
 
 // networkKey finds the fake network of a script among its values.
 type networkKey struct{}
-
