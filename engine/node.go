@@ -307,18 +307,24 @@ func (n *node) admitPending(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// Rows under way end soon: they see the same end. Their outcomes belong into the feed.
+	// Rows under way end soon: they see the same end. Their outcomes belong into the feed. If they are all there are, nothing is
+	// left of which the target as a whole would have to tell.
 	for {
 		n.mu.Lock()
 		var r *row
 		for _, r = range n.rows {
 			break
 		}
+		left := len(n.pending)
 		n.mu.Unlock()
-		if r == nil {
+		switch {
+		case r != nil:
+			<-r.done
+		case left == 0:
+			return nil
+		default:
 			return err
 		}
-		<-r.done
 	}
 }
 

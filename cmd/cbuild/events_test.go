@@ -35,9 +35,12 @@ type event struct {
 // id names the instance of a finished event.
 func (e *event) id() string { return e.Target + "[" + strings.Join(*e.Instance, "][") + "]" }
 
-// readEvents returns the events in a file. The last line may be cut off, as a kill leaves it, if torn is set.
+// readEvents returns the events in a file. With torn set, it may be as a kill leaves it: cut off in the last line, or not there yet.
 func readEvents(name string, torn bool) ([]event, error) {
 	f, err := os.Open(name)
+	if torn && os.IsNotExist(err) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,201 @@
+package main_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"cbuild/rules/registry/fakeproxy"
+)
+
+// chaosModules is how many modules the experiments of this file are made on.
+const chaosModules = 36
+
+// chaosNetwork is a registry with modules of six kinds and two toolchains, whose gofmt finds fault with different words.
+func chaosNetwork(t *testing.T) *fakeNetwork {
+	t.Helper()
+	n := newFakeNetwork()
+	t.Cleanup(n.close)
+	words := []string{"fine", "ugly", "odd", "ugly odd", "old", "fine"}
+	for i := range chaosModules {
+		path := chaosModule(i)
+		files := map[string]string{"go.mod": "module " + path + "\n", "doc.go": fmt.Sprintf("package p // %d\n", i)}
+		for _, word := range strings.Fields(words[i%len(words)]) {
+			files["sub/"+word+".go"] = fmt.Sprintf("package sub // %s %d\n", word, i)
+		}
+		n.proxy.Add(fakeproxy.Module{Path: path, Version: "v1.0.0", Files: files})
+	}
+	for version, words := range map[string]string{"1.0": "ugly|old", "2.0": "ugly|odd"} {
+		script := "#!/bin/sh\nsleep 0.02\ngrep -rlE '" + words + "' . | sort\n"
+		n.proxy.Add(fakeproxy.Toolchain(version, runtime.GOOS, runtime.GOARCH, map[string]string{"bin/gofmt": script}))
+	}
+	return n
+}
+
+func chaosModule(i int) string { return fmt.Sprintf("example.com/chaos/m%02d", i) }
+
+// chaosFiles is the workspace of the root of this repository, with the fake registry's modules and toolchains.
+func chaosFiles(t *testing.T) map[string]string {
+	t.Helper()
+	build, err := os.ReadFile(filepath.Join(sourceDir, "..", "..", "BUILD.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(build)
+	for _, name := range []string{"before", "after"} {
+		old, rest, ok := strings.Cut(text, `variable "`+name+`" { default = "`)
+		if !ok {
+			t.Fatalf("BUILD.hcl has no variable %s", name)
+		}
+		_, rest, _ = strings.Cut(rest, `"`)
+		text = old + `variable "` + name + `" { default = "` + map[string]string{"before": "1.0", "after": "2.0"}[name] + `"` + rest
+	}
+	var modules []string
+	for i := range chaosModules {
+		modules = append(modules, chaosModule(i))
+	}
+	modules = append(modules, "example.com/chaos/missing")
+	return map[string]string{"BUILD.hcl": text, "modules.txt": strings.Join(modules, "\n") + "\n"}
+}
+
+// truth is what must be the same however a build came to its end.
+type truth struct {
+	rows  string
+	files map[string]string
+}
+
+// truth reads it after a build.
+func (w *world) truth(all []event) truth {
+	w.t.Helper()
+	tr := truth{files: map[string]string{}}
+	for _, e := range all {
+		if e.Type == "finished" && e.Target == "//:report" {
+			tr.rows = e.Rows
+		}
+	}
+	for _, name := range []string{"results.json", "results.csv", "summary.md"} {
+		tr.files[name] = w.read("cbuild-out/report/" + name)
+	}
+	if tr.rows == "" {
+		w.t.Errorf("the report has no digest of its rows: %v", finishedOf(all))
+	}
+	var results struct{ Summary map[string]int }
+	if err := json.Unmarshal([]byte(tr.files["results.json"]), &results); err != nil {
+		w.t.Fatal(err)
+	}
+	const each = chaosModules / 6
+	want := map[string]int{"regressed": each, "fixed": each, "changed": each, "same-fail": each, "same-pass": 2 * each, "skipped": 1, "inconclusive": 0}
+	if !maps.Equal(results.Summary, want) {
+		w.t.Errorf("the report has %v, want %v", results.Summary, want)
+	}
+	return tr
+}
+
+// checkSame fails the test if two truths differ.
+func (tr truth) checkSame(t *testing.T, other truth, what string) {
+	t.Helper()
+	if tr.rows != other.rows {
+		t.Errorf("%s: rows %s, want %s", what, other.rows, tr.rows)
+	}
+	for name, text := range tr.files {
+		if other.files[name] != text {
+			t.Errorf("%s: %s differs:\n%s\nwant\n%s", what, name, other.files[name], text)
+		}
+	}
+}
+
+// known are the keys with a finished event that has a result, and where it was seen.
+type known map[string]string
+
+// check fails the test if something ran although its key had finished before, and adds what has finished now.
+func (k known) check(t *testing.T, all []event, where string) (ran int) {
+	t.Helper()
+	fresh := map[string]string{}
+	for _, e := range all {
+		if e.Type != "finished" || e.Key == "" || e.Cached == "" || e.Rule == "collate" {
+			continue
+		}
+		if e.Cached == "no" {
+			ran++
+			if before, ok := k[e.Key]; ok {
+				t.Errorf("%s: %s ran again, although it had finished in %s: %s", where, e.id(), before, e.Why)
+			}
+		}
+		fresh[e.Key] = where
+	}
+	maps.Copy(k, fresh)
+	return ran
+}
+
+// Twenty kills at moments all over the work cost no finished result, and change nothing in the end.
+func TestKillsCostOnlyWhatWasUnderWay(t *testing.T) {
+	n := chaosNetwork(t)
+	calm := newWorld(t, n, chaosFiles(t))
+	_, all := calm.build(0, "report")
+	want := calm.truth(all)
+	work := known{}.check(t, all, "the undisturbed build")
+
+	const kills = 20
+	seed := uint64(time.Now().UnixNano())
+	if v := os.Getenv("CBUILD_CHAOS_SEED"); v != "" {
+		if _, err := fmt.Sscan(v, &seed); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("CBUILD_CHAOS_SEED=%d, %d actions", seed, work)
+	random := rand.New(rand.NewPCG(seed, 0))
+	w := newWorld(t, n, chaosFiles(t))
+	done := known{}
+	total := 0
+	for i := range kills {
+		more, pause := random.IntN(work/kills+1), time.Duration(random.IntN(40_000))*time.Microsecond
+		name := fmt.Sprintf("kill %d", i)
+		p := w.start(fmt.Sprintf("killed-%02d.json", i), "report", "-j2")
+		if more > 0 {
+			w.until("it has done so much or all", func() bool {
+				return w.fileHas(filepath.Base(p.events), `"cached":"no"`, more) || w.fileHas(filepath.Base(p.events), `"build_finished"`, 1)
+			})
+		}
+		time.Sleep(pause)
+		_ = p.Process.Kill()
+		p.wait()
+		seen, err := readEvents(p.events, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ran := done.check(t, seen, name)
+		total += ran
+		t.Logf("%s after %d actions and %v: %d ran, %d of %d done", name, more, pause, ran, total, work)
+	}
+	_, all = w.build(0, "report")
+	total += done.check(t, all, "the last build")
+	t.Logf("%d actions in all, %d undisturbed", total, work)
+	want.checkSame(t, w.truth(all), "after the kills")
+	w.checkNothingLeft()
+	_, all = w.build(0, "report")
+	if ran := count(all, "", "", "no"); ran > 0 {
+		t.Errorf("%d actions ran in the build after the last one: %v", ran, finishedOf(all))
+	}
+	want.checkSame(t, w.truth(all), "again")
+}
+
+// How many run at a time, how far ahead and in which order answers come changes nothing in the report.
+func TestReportsDoNotDependOnConcurrency(t *testing.T) {
+	n := chaosNetwork(t)
+	one := newWorld(t, n, chaosFiles(t))
+	_, all := one.build(0, "report", "-j1", "--window=1", "--disk-ahead=1")
+	want := one.truth(all)
+	for _, i := range rand.Perm(chaosModules)[:chaosModules/2] {
+		n.proxy.Fault("/"+chaosModule(i)+"/@latest", fakeproxy.Fault{Latency: 50 * time.Millisecond, Always: true})
+	}
+	eight := newWorld(t, n, chaosFiles(t))
+	_, all = eight.build(0, "report", "-j8")
+	want.checkSame(t, eight.truth(all), "-j8")
+}
