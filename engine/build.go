@@ -28,7 +28,7 @@ type Options struct {
 	Spool func() (Spool, error)
 	// FailFast stops the build at the first instance that is not a pass.
 	FailFast bool
-	// Again does every action again, once, although a result is stored.
+	// Again does every action but downloads again, once, although a result is stored.
 	Again bool
 	// Stored does nothing but look up: any stored result will do, also one that a build would not use again, and what has none ends
 	// with ErrNotStored.

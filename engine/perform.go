@@ -67,7 +67,8 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 	if p.bypass {
 		mode = LookupBypass
 	}
-	if p.Fresh || b.opts.Again {
+	// What is downloaded under a key is named by its content: another download could bring nothing new.
+	if p.Fresh || b.opts.Again && p.Pool != NetPool {
 		if _, done := b.fresh.LoadOrStore(key, true); !done {
 			mode = LookupBypass
 		}

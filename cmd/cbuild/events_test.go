@@ -171,3 +171,36 @@ func wrongWith(all []event) (problems []string) {
 	}
 	return problems
 }
+
+// rows checks how many rows the one report of a build has, and whether they are those of another build: [!] rows FILE N [FILE2].
+func rows(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || len(args) > 3 || neg && len(args) != 3 {
+		ts.Fatalf("usage: [!] rows FILE N [FILE2]")
+	}
+	r := reportIn(ts, args[0])
+	if r.Count == nil || fmt.Sprint(*r.Count) != args[1] || !strings.HasPrefix(r.Rows, "b3:") {
+		ts.Fatalf("%s: the report has the rows %q and %v of them, want %s", args[0], r.Rows, r.Count, args[1])
+	}
+	if len(args) == 3 {
+		if other := reportIn(ts, args[2]); (other.Rows == r.Rows) == neg {
+			ts.Fatalf("rows %s in %s and %s in %s", r.Rows, args[0], other.Rows, args[2])
+		}
+	}
+}
+
+// reportIn returns the finished event of the only report in a file.
+func reportIn(ts *testscript.TestScript, file string) (found event) {
+	all, err := readEvents(ts.MkAbs(file), false)
+	ts.Check(err)
+	n := 0
+	for _, e := range all {
+		if e.Type == "finished" && e.Rule == "collate" {
+			found = e
+			n++
+		}
+	}
+	if n != 1 {
+		ts.Fatalf("%s has %d reports, want one", file, n)
+	}
+	return found
+}

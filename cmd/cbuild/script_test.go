@@ -93,6 +93,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"nothing":  nothing,
 		"finished": finished,
 		"events":   checkEvents,
+		"rows":     rows,
 	}
 	maps.Copy(all, proxyCommands)
 	return all
