@@ -26,7 +26,7 @@ type Options struct {
 	DiskAhead int64
 	// Spool makes the scratch space for rows; it is called once, at the first need. Nil keeps all rows in memory.
 	Spool func() (Spool, error)
-	// FailFast stops the build at the first instance that is not a pass.
+	// FailFast stops the build at the first failure that is not allowed, and at the first trouble.
 	FailFast bool
 	// Again does every action but downloads again, once, although a result is stored.
 	Again bool
@@ -184,7 +184,7 @@ func (b *Build) finish(t *Target, row *Row, o *Outcome, why string, took time.Du
 		why = o.Err.Error()
 	}
 	b.emit(Event{Type: EventFinished, Target: t, Instance: instanceKeys(row, o), Outcome: o, Why: why, Took: took})
-	if b.opts.FailFast && !o.OK() {
+	if b.opts.FailFast && o.Err != nil && o.Class() != ClassSkipped {
 		b.Drain()
 	}
 }

@@ -219,7 +219,7 @@ func (n *node) over(ctx context.Context, v *view, yield func(Item, error) bool) 
 // endedBy returns what becomes of a target whose elements come from the collection of l, which ended with err.
 func (n *node) endedBy(l Label, err error) error {
 	if class := ClassOf(err); class != ClassCancelled {
-		return &SkippedError{Cause: n.build.nodes[l].target.InstanceName("", nil) + " is " + string(class)}
+		return &SkippedError{Cause: n.build.nodes[l].target.InstanceName("", nil) + " is " + string(class), Trouble: Troubled(err)}
 	}
 	return ErrCancelled
 }

@@ -150,6 +150,8 @@ func (e *InvalidError) Unwrap() error { return e.Err }
 type SkippedError struct {
 	// Cause names the instance and its outcome, as in `fetch.source["a@v1"] is unavailable`.
 	Cause string
+	// Trouble is set if the cause is trouble: the next build may know more.
+	Trouble bool
 }
 
 func (e *SkippedError) Error() string { return "skipped: " + e.Cause }
@@ -179,10 +181,27 @@ type LostError struct {
 func (e *LostError) Error() string { return e.Err.Error() }
 func (e *LostError) Unwrap() error { return e.Err }
 
-// A recordedError is the error of a row that was read back from its sealed chunk: the words and the class are all that is left.
+// Troubled reports whether err, the Err of an outcome, leaves open how it would have ended: trouble, a mistake, the end of the build, or
+// having been skipped because of one of those.
+func Troubled(err error) bool {
+	var skipped *SkippedError
+	var recorded *recordedError
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &recorded):
+		return recorded.trouble
+	case errors.As(err, &skipped):
+		return skipped.Trouble
+	}
+	return ClassOf(err) != ClassUnavailable
+}
+
+// A recordedError is the error of a row that was read back from its sealed chunk: what was to be known of it is all that is left.
 type recordedError struct {
-	class Class
-	text  string
+	class   Class
+	text    string
+	trouble bool
 }
 
 func (e *recordedError) Error() string { return e.text }

@@ -159,6 +159,9 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 	if err != nil {
 		return nil, err
 	}
+	if b.opts.FailFast && r.Status != Pass && p.Reuse == nil {
+		b.Drain() // before the slot is free for another
+	}
 	conditions := p.Want
 	conditions.Sandbox = p.Class
 	return &answer{result: r, conditions: conditions, took: time.Since(start)}, nil

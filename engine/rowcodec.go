@@ -40,7 +40,7 @@ func (c rowCodec) appendOutcome(buf []byte, o *Outcome) ([]byte, error) {
 		return nil, err
 	}
 	if o.Result == nil {
-		buf = appendString(append(buf, 0), string(o.Class()))
+		buf = appendString(append(buf, 0, boolByte(Troubled(o.Err))), string(o.Class()))
 		return appendString(buf, o.Err.Error()), nil
 	}
 	return AppendResult(append(buf, 1), o.Result), nil
@@ -99,7 +99,7 @@ func (c rowCodec) outcome(d *decoder) *Outcome {
 	if d.byte() == 1 {
 		o.Result = d.result()
 	} else {
-		o.Err = &recordedError{class: Class(d.string()), text: d.string()}
+		o.Err = &recordedError{trouble: d.flags(1) == 1, class: Class(d.string()), text: d.string()}
 	}
 	return o
 }

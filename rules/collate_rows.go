@@ -283,9 +283,6 @@ func (c *collation) value(ctx context.Context, e Expr, item engine.Item) (v engi
 	return nil, problem
 }
 
-// troubles are the outcomes after which nobody knows how it would have ended.
-var troubles = []engine.Class{engine.ClassError, engine.ClassInvalid, engine.ClassCancelled}
-
 // add counts r and writes it to scratch.
 func (c *collation) add(r *report.Row, cs columns, outcomes []*engine.Outcome) error {
 	r.Columns, r.Group, r.Problems = cs.values, cs.group, cs.problems
@@ -302,7 +299,7 @@ func (c *collation) add(r *report.Row, cs columns, outcomes []*engine.Outcome) e
 			continue
 		}
 		cached = cached && o.Cached != engine.NotCached
-		if slices.Contains(troubles, o.Class()) {
+		if engine.Troubled(o.Err) {
 			c.head.Incomplete[string(o.Class())]++
 		}
 	}

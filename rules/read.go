@@ -33,7 +33,7 @@ func Read(ctx context.Context, rt *Runtime, row *engine.Row, o *engine.Outcome, 
 		return axisKeys(row.Target, o), nil
 	case "out":
 		if !o.OK() {
-			return nil, &engine.SkippedError{Cause: row.Target.InstanceName(row.Key, o.Axes) + " is " + string(o.Class())}
+			return nil, &engine.SkippedError{Cause: row.Target.InstanceName(row.Key, o.Axes) + " is " + string(o.Class()), Trouble: engine.Troubled(o.Err)}
 		}
 		return shaped(o.Shape, o.Result)
 	case "partial":

@@ -151,7 +151,7 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 	case engine.ClassOf(err) == engine.ClassCancelled:
 		return failed(n.Range(), "Cancelled", sentence(s.fail(err)))
 	case errors.As(err, &no) && no.Dropped:
-		return failed(n.Range(), "No such instance", sentence(s.skip(err.Error())))
+		return failed(n.Range(), "No such instance", sentence(s.skip(err.Error(), nil)))
 	case errors.As(err, &no):
 		detail := "No instance has this key."
 		if len(no.Nearest) > 0 {
@@ -159,7 +159,7 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 		}
 		return failed(n.Range(), fmt.Sprintf("Unknown instance %s[%q]", n.target.ref(), no.Key), detail)
 	}
-	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+isWord(engine.ClassOf(err)))))
+	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+isWord(engine.ClassOf(err)), err)))
 }
 
 // endedBy returns what becomes of a reader of t, which as a whole ended with err.
@@ -171,7 +171,7 @@ func endedBy(t *target, err error) error {
 	case errors.As(err, &no):
 		return &engine.SkippedError{Cause: no.Error()}
 	}
-	return &engine.SkippedError{Cause: t.ref() + " " + isWord(engine.ClassOf(err))}
+	return &engine.SkippedError{Cause: t.ref() + " " + isWord(engine.ClassOf(err)), Trouble: engine.Troubled(err)}
 }
 
 // whole waits for all of a collection.
@@ -184,7 +184,7 @@ func (n *targetNode) whole(s *scope) (cty.Value, hcl.Diagnostics) {
 		}
 		for _, o := range row.Cells {
 			if class := o.Class(); !usable(class) {
-				return cty.DynamicVal, failed(n.Range(), "No usable result", sentence(s.skip((&cell{row, o}).name()+" "+isWord(class))))
+				return cty.DynamicVal, failed(n.Range(), "No usable result", sentence(s.skip((&cell{row, o}).name()+" "+isWord(class), o.Err)))
 			}
 		}
 		v, err := s.cty(row, n.need, n.raw)

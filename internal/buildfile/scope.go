@@ -76,9 +76,9 @@ func scopeOf(ctx *hcl.EvalContext) *scope {
 	return nil
 }
 
-// skip notes that a reference has no usable result and returns the error for it.
-func (s *scope) skip(cause string) error {
-	err := &engine.SkippedError{Cause: cause}
+// skip notes that a reference has no usable result, because of an error if that is not nil, and returns the error for it.
+func (s *scope) skip(cause string, because error) error {
+	err := &engine.SkippedError{Cause: cause, Trouble: engine.Troubled(because)}
 	if s.unusable == nil {
 		s.unusable = err
 	}
@@ -143,7 +143,7 @@ func (s *scope) choose(b branch, key string) (engine.Value, error) {
 		return nil, fmt.Errorf("%s has no %q. %s", b.row.Target.InstanceName(b.row.Key, b.axes), key,
 			didYouMean(key, mapKeys(keys), oneOf("It has", sortedKeys(keys))))
 	}
-	return nil, s.skip(b.row.Target.InstanceName(b.row.Key, axes) + " was dropped by where")
+	return nil, s.skip(b.row.Target.InstanceName(b.row.Key, axes) + " was dropped by where", nil)
 }
 
 // axisKeys returns the keys on the next axis of b.
@@ -173,7 +173,7 @@ func (s *scope) read(c *cell, name string) (engine.Value, error) {
 	case s.ctx.Err() != nil:
 		return nil, s.fail(s.ctx.Err())
 	case errors.As(err, new(*engine.SkippedError)):
-		return nil, s.skip(c.name() + " " + isWord(c.o.Class()))
+		return nil, s.skip(c.name() + " " + isWord(c.o.Class()), c.o.Err)
 	case errors.As(err, new(*engine.InvalidError)):
 		return nil, err
 	}
