@@ -33,6 +33,8 @@ type Options struct {
 	// Stored does nothing but look up: any stored result will do, also one that a build would not use again, and what has none ends
 	// with ErrNotStored.
 	Stored bool
+	// Dry does nothing but look up what a build would use: what would have to be done ends with ErrNotStored and the reason.
+	Dry bool
 }
 
 // ErrNotStored is the outcome of an action that would have to be done in a build that only looks up.

@@ -98,7 +98,7 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 
 // attempt does the action, again while trouble may pass.
 func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reason string) (*answer, error) {
-	if b.opts.Stored && !p.Trivial {
+	if (b.opts.Stored || b.opts.Dry) && !p.Trivial {
 		return nil, fmt.Errorf("%w: %s", ErrNotStored, reason)
 	}
 	for n := 0; ; n++ {
