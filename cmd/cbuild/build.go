@@ -177,6 +177,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 			select {
 			case s := <-caught:
 				if first != nil {
+					r.console.Note("", "Ending what runs.")
 					cancel()
 					continue
 				}
@@ -185,6 +186,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 				r.build.Drain()
 				expired = time.After(grace)
 			case <-expired:
+				r.console.Note("", fmt.Sprintf("Ending what still runs after %v.", grace))
 				cancel()
 			case <-ctx.Done():
 				return

@@ -159,6 +159,9 @@ func TestSecondSignalEndsEverything(t *testing.T) {
 			if status := p.wait(); status != c.status {
 				t.Errorf("status %d, want %d\n%s", status, c.status, p.said())
 			}
+			if !strings.Contains(p.said(), "Ending what runs.") || strings.Contains(p.said(), "still runs after") {
+				t.Errorf("it was not the second signal that ended it: %s", p.said())
+			}
 			if pids := w.started(); len(pids) != 4 {
 				t.Errorf("%d processes were started, want 4", len(pids))
 			}
