@@ -177,6 +177,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 			select {
 			case s := <-caught:
 				if first != nil {
+					r.console.Note("", "Ending what runs.")
 					cancel()
 					continue
 				}
@@ -185,6 +186,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 				r.build.Drain()
 				expired = time.After(grace)
 			case <-expired:
+				r.console.Note("", fmt.Sprintf("Ending what still runs after %v.", grace))
 				cancel()
 			case <-ctx.Done():
 				return
@@ -257,10 +259,27 @@ func (r *run) finish() error {
 			fmt.Fprintln(r.cli.stdout, relative(path))
 		}
 	}
+	err := r.status()
+	if hint := r.hint(statusOf(err)); hint != "" {
+		r.console.Note("", hint)
+	}
 	if !r.cli.flags.silent && r.cli.flags.progress != "none" && r.cli.flags.progress != "json" {
 		fmt.Fprintln(r.cli.stderr, r.summary())
 	}
-	return r.status()
+	return err
+}
+
+// hint says how to go on after a build that did not come to its end.
+func (r *run) hint(status int) string {
+	switch {
+	case status == exitInterrupt, status == exitTerminate:
+		return "Stopped. Everything that finished is kept: run the same command to resume."
+	case status != exitTrouble:
+		return ""
+	case r.cli.flags.offline || r.cli.flags.frozen:
+		return "Everything that finished is kept: run the same command with a network to resume."
+	}
+	return "Everything that finished is kept: run the same command to resume, or with --offline to build what is already here."
 }
 
 // status is the exit status by precedence: signal, usage (a change that --locked forbids), trouble, failure.

@@ -20,6 +20,10 @@ run "work" {
   script = "echo $NAME $$ >> $HERE/started; until test -e $HERE/gate; do sleep 0.02; done; echo $NAME > $out"
   out    = "o"
 }
+
+collate "report" {
+  rows = run.work
+}
 `
 
 // stubbornFile has two runs that are deaf to SIGTERM, with children that are, too.
@@ -90,7 +94,7 @@ func TestFirstSignalLetsRunningWorkFinish(t *testing.T) {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil, map[string]string{"BUILD.hcl": patientFile})
-			p := w.start("events.json", "-j2", "home="+w.home)
+			p := w.start("events.json", "-j2", "home="+w.home, "report")
 			w.until("two have started", func() bool { return w.fileHas("started", "\n", 2) })
 			p.signal(c.signal)
 			w.until("it has heard", p.heard)
@@ -114,14 +118,27 @@ func TestFirstSignalLetsRunningWorkFinish(t *testing.T) {
 				t.Error(problem)
 			}
 			last := all[len(all)-1]
+			w.checkPartialReport()
+			if !strings.Contains(p.said(), "run the same command to resume") {
+				t.Errorf("it does not say how to resume: %s", p.said())
+			}
 			if pass, cancelled := count(all, "work", "pass", "no"), count(all, "work", "cancelled", ""); pass != 2 || pass+cancelled != 20 || last.Outcome != "cancelled" || *last.ExitCode != c.status {
 				t.Errorf("%d pass, %d cancelled, build_finished %s %d: %v", pass, cancelled, last.Outcome, *last.ExitCode, finishedOf(all))
 			}
-			_, all = w.build(0, "home="+w.home)
+			_, all = w.build(0, "home="+w.home, "report")
 			if ran, kept := count(all, "work", "pass", "no"), count(all, "work", "pass", "local"); ran != 18 || kept != 2 {
 				t.Errorf("then %d ran and %d were stored, want 18 and 2", ran, kept)
 			}
 		})
+	}
+}
+
+// checkPartialReport checks that the report of an interrupted build says what is known, and that it is not all.
+func (w *world) checkPartialReport() {
+	w.t.Helper()
+	json, csv := w.read("cbuild-out/report/results.json"), w.read("cbuild-out/report/results.csv")
+	if !strings.Contains(json, `"incomplete":true`) || strings.Count(csv, ",pass") != 2 {
+		w.t.Errorf("the report of the interrupted build:\n%s%s", json, csv)
 	}
 }
 
@@ -141,6 +158,9 @@ func TestSecondSignalEndsEverything(t *testing.T) {
 			p.signal(c.signal)
 			if status := p.wait(); status != c.status {
 				t.Errorf("status %d, want %d\n%s", status, c.status, p.said())
+			}
+			if !strings.Contains(p.said(), "Ending what runs.") || strings.Contains(p.said(), "still runs after") {
+				t.Errorf("it was not the second signal that ended it: %s", p.said())
 			}
 			if pids := w.started(); len(pids) != 4 {
 				t.Errorf("%d processes were started, want 4", len(pids))

@@ -72,6 +72,21 @@ type redirectError struct{ text string }
 
 func (e *redirectError) Error() string { return e.text }
 
+// An unreachableError says that no connection to a host came about.
+type unreachableError struct {
+	host string
+	err  *net.OpError
+}
+
+func (e *unreachableError) Error() string {
+	why := e.err.Err.Error()
+	if dns, ok := errors.AsType[*net.DNSError](e.err); ok {
+		why = dns.Err
+	}
+	return fmt.Sprintf("cannot reach %s (%s)", e.host, why)
+}
+func (e *unreachableError) Unwrap() error { return e.err }
+
 // A writeError is trouble of the place that a body is written to, not of the network.
 type writeError struct{ err error }
 
@@ -107,7 +122,7 @@ func classify(parent, ctx context.Context, u *url.URL, err error) error {
 		return engine.Transient(fmt.Errorf("GET %s: the connection ended too early: %w", u.Redacted(), err))
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return engine.Transient(fmt.Errorf("cannot reach %s (%s): %w", u.Host, short(op), err))
+		return engine.Transient(&unreachableError{host: u.Host, err: op})
 	}
 	return engine.Transient(fmt.Errorf("GET %s: %w", u.Redacted(), err))
 }
@@ -130,11 +145,4 @@ func isA[E error](err error) bool {
 func isRemoteAlert(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "remote error"
-}
-
-func short(op *net.OpError) string {
-	if dns, ok := errors.AsType[*net.DNSError](op); ok {
-		return dns.Err
-	}
-	return op.Err.Error()
 }

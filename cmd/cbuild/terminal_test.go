@@ -1,0 +1,103 @@
+package main_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/charmbracelet/x/ansi"
+	"github.com/creack/pty"
+)
+
+// screen is what was written to a terminal.
+type screen struct {
+	mu   sync.Mutex
+	data bytes.Buffer // guarded by mu
+}
+
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data.Write(p)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.data.String()
+}
+
+// onTerminal runs cbuild with a terminal as standard error, calls meanwhile with what is shown there so far, and returns all of it.
+func (w *world) onTerminal(meanwhile func(shown func() string), args ...string) string {
+	w.t.Helper()
+	master, slave, err := pty.Open()
+	if err != nil {
+		w.t.Skipf("SKIPPED: no pseudo-terminals: %v", err)
+	}
+	defer master.Close()
+	if err := pty.Setsize(master, &pty.Winsize{Rows: 24, Cols: 80}); err != nil {
+		w.t.Fatal(err)
+	}
+	cmd := exec.Command(binary, args...) //nolint:noctx // meanwhile ends it
+	cmd.Dir, cmd.Stderr = w.dir, slave
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.home, "TERM=xterm",
+		"XDG_CACHE_HOME=" + filepath.Join(w.home, "cache"), "XDG_STATE_HOME=" + filepath.Join(w.home, "state"),
+	}
+	if err := cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = cmd.Process.Kill() })
+	slave.Close()
+	var s screen
+	var reading sync.WaitGroup
+	reading.Go(func() {
+		buf := make([]byte, 4096)
+		for {
+			n, err := master.Read(buf)
+			_, _ = s.Write(buf[:n])
+			if err != nil {
+				return // EIO when nobody holds the other end any more
+			}
+		}
+	})
+	meanwhile(s.String)
+	if err := cmd.Wait(); err != nil {
+		w.t.Errorf("cbuild %q: %v\n%s", args, err, s.String())
+	}
+	reading.Wait()
+	return s.String()
+}
+
+// On a terminal a few lines are redrawn in place; the screen and the keyboard are left alone, and a build that does nothing prints
+// one line.
+func TestConsoleOnATerminal(t *testing.T) {
+	w := newWorld(t, nil, map[string]string{"BUILD.hcl": patientFile})
+	shown := w.onTerminal(func(shown func() string) {
+		w.until("what runs is shown", func() bool {
+			return strings.Contains(ansi.Strip(shown()), "work") && strings.Contains(shown(), "\x1b[J")
+		})
+		if err := os.WriteFile(filepath.Join(w.home, "gate"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}, "report", "home="+w.home)
+	for _, not := range []string{"\x1b[?1049h", "\x1b[?47h", "\x1b[2J", "\x1b[?1000h"} {
+		if strings.Contains(shown, not) {
+			t.Errorf("the terminal is told %q", not)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(ansi.Strip(shown)), "\n")
+	if last := lines[len(lines)-1]; !strings.Contains(last, "report  20 rows: 20 pass") {
+		t.Errorf("the last line is %q", last)
+	}
+
+	shown = w.onTerminal(func(func() string) {}, "report", "home="+w.home)
+	lines = strings.Split(strings.TrimSpace(ansi.Strip(shown)), "\n")
+	if len(lines) != 1 || !strings.Contains(lines[0], "20 cached") {
+		t.Errorf("a build that does nothing shows %q", lines)
+	}
+}
