@@ -5,7 +5,6 @@ package checkout
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -80,9 +79,12 @@ func (w *writer) entry(e cas.Entry, path string) error {
 	}
 }
 
-// age sets the times of the directories, the innermost first, after everything in them is written.
+// age sets the modes and times of the directories, the innermost first, after everything in them is written.
 func (w *writer) age() error {
 	for i := len(w.dirs) - 1; i >= 0; i-- {
+		if err := os.Chmod(w.dirs[i], 0o755); err != nil {
+			return err
+		}
 		if err := os.Chtimes(w.dirs[i], Epoch, Epoch); err != nil {
 			return err
 		}
@@ -90,33 +92,46 @@ func (w *writer) age() error {
 	return nil
 }
 
-// File writes the blob d to a new file at path.
+// File writes the blob d to a new file at path, which fs.ErrExist says if there is one.
 func File(ctx context.Context, s cas.Store, d cas.Digest, executable bool, path string) error {
 	r, err := s.Open(ctx, d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
-	defer r.Close()
 	mode := fs.FileMode(0o644)
 	if executable {
 		mode = 0o755
-		// A process that is forked while this file is open for writing would hold it open too, and whoever executes the file then
-		// gets ETXTBSY.
-		syscall.ForkLock.RLock()
-		defer syscall.ForkLock.RUnlock()
 	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
+		r.Close()
 		return err
 	}
 	_, err = io.Copy(f, r)
+	if cerr := r.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("%s: %w", filepath.Base(path), cerr) // the content is checked on the way
+	}
+	if err == nil {
+		err = f.Chmod(mode) // whatever our umask is
+	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}
 	if err != nil {
 		return err
 	}
+	if executable {
+		afterForks()
+	}
 	return os.Chtimes(path, Epoch, Epoch)
+}
+
+// afterForks waits until no fork is under way. A process that is forked while an executable is open for writing holds it open too,
+// until its own exec, and whoever executes the file then gets ETXTBSY. Go holds the lock from fork to exec where it forks as vfork
+// does. It is not held while the file is written, because a store may itself wait for what needs the lock.
+func afterForks() {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 }
 
 // writeParallel is Write with several files at a time, for large trees.
@@ -141,7 +156,10 @@ func writeParallel(ctx context.Context, s cas.Store, root cas.Digest, dir string
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}
-	return errors.Join(err, w.age())
+	if err != nil {
+		return err
+	}
+	return w.age()
 }
 
 // Remove removes dir and everything in it, also what was made unwritable.

@@ -12,7 +12,8 @@ const (
 	maxLogLines = 10_000
 )
 
-// capped keeps the head and the tail of what is written to it. The tail is a ring of whole writes.
+// capped keeps the head and the tail of what is written to it. The tail is cut when it has
+// grown to twice its cap.
 type capped struct {
 	mu      sync.Mutex
 	head    bytes.Buffer // guarded by mu
@@ -50,7 +51,7 @@ func (c *capped) fillHead(p []byte) []byte {
 	return p
 }
 
-// trim drops the beginning of the tail down to its cap.
+// trim drops the beginning of the tail down to its cap. It is called once for every half a cap that is written, or less.
 func (c *capped) trim() {
 	keep := c.tail[max(0, len(c.tail)-maxLogBytes/2):]
 	if n := bytes.Count(keep, []byte("\n")) - maxLogLines/2; n > 0 {
@@ -59,7 +60,7 @@ func (c *capped) trim() {
 		}
 	}
 	c.dropped += int64(len(c.tail) - len(keep))
-	c.tail = append(c.tail[:0:0], keep...)
+	c.tail = c.tail[:copy(c.tail, keep)]
 }
 
 // content returns what was kept, with a line that counts what was not.

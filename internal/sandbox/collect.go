@@ -1,0 +1,108 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"cbuild/cas"
+	"cbuild/engine"
+	"cbuild/internal/checkout"
+)
+
+// collect stores what the command printed and left in the places of its outs.
+func (r *run) collect(ctx context.Context, res *engine.Result) error {
+	for _, o := range r.c.Outs {
+		a, err := r.out(ctx, o)
+		var bad *badOutError
+		switch {
+		case errors.Is(err, errMissing):
+		case errors.As(err, &bad):
+			fmt.Fprintf(&r.log, "cbuild: out %s: %v\n", o.Path, err)
+		case err != nil:
+			return err
+		default:
+			res.Outs = append(res.Outs, engine.Output{Path: o.Path, Artifact: a})
+		}
+	}
+	slices.SortFunc(res.Outs, func(x, y engine.Output) int { return strings.Compare(x.Path, y.Path) })
+	var err error
+	if text, whole := r.text.content(); !whole {
+		res.Facts = map[string]string{"text": "too long"}
+	} else if len(text) > 0 {
+		if res.Stdout, err = cas.PutBytes(ctx, r.store, text); err != nil {
+			return err
+		}
+	}
+	if log := r.log.content(); len(log) > 0 {
+		res.Log, err = cas.PutBytes(ctx, r.store, log)
+	}
+	return err
+}
+
+// errMissing says that there is nothing in the place of an out.
+var errMissing = errors.New("missing")
+
+// A badOutError says that what stands in the place of an out is not what was promised.
+type badOutError struct{ why error }
+
+func (e *badOutError) Error() string { return e.why.Error() }
+
+// out stores what stands in the place of o.
+func (r *run) out(ctx context.Context, o engine.OutSpec) (engine.Artifact, error) {
+	a := engine.Artifact{Name: o.Path}
+	at, info, err := r.find(o.Path)
+	if err != nil {
+		return a, err
+	}
+	switch {
+	case o.Dir && info.IsDir():
+		a.Kind = engine.TreeKind
+		a.Digest, err = checkout.Capture(ctx, r.store, at)
+	case o.Dir:
+		return a, &badOutError{errors.New("not a directory")}
+	case info.IsDir():
+		return a, &badOutError{errors.New("a directory; one is promised with a trailing slash")}
+	case info.Mode().IsRegular():
+		a.Digest, a.Executable, err = checkout.CaptureFile(ctx, r.store, at)
+	default:
+		return a, &badOutError{errors.New("not a regular file")}
+	}
+	if errors.Is(err, checkout.ErrContent) {
+		err = &badOutError{err}
+	}
+	return a, err
+}
+
+// find returns what stands at the path p of the run's directory. Symbolic links on the way, and p itself, are followed; they must not
+// leave the directory.
+func (r *run) find(p string) (at string, info fs.FileInfo, err error) {
+	at = r.path(p)
+	if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return "", nil, errMissing
+	}
+	to, err := filepath.EvalSymlinks(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return "", nil, &badOutError{errors.New("a link to nothing")}
+	case errors.Is(err, fs.ErrPermission):
+		return "", nil, err
+	case err != nil:
+		return "", nil, &badOutError{err}
+	}
+	work, err := filepath.EvalSymlinks(r.work)
+	if err != nil {
+		return "", nil, err
+	}
+	if to != work && !strings.HasPrefix(to, work+"/") {
+		return "", nil, &badOutError{errors.New("a link that leaves the run's directory")}
+	}
+	info, err = os.Lstat(to)
+	return to, info, err
+}

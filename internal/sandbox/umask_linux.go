@@ -1,0 +1,41 @@
+package sandbox
+
+import (
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// contractMask is the umask of every command.
+const contractMask = 0o022
+
+// umask starts processes with the contract's umask, whatever our own is.
+type umask struct{ different bool }
+
+// newUmask finds out what our own umask is. Setting it is the only portable way to read it.
+func newUmask() umask {
+	old := syscall.Umask(contractMask)
+	syscall.Umask(old)
+	return umask{old != contractMask}
+}
+
+// start starts cmd. If our umask is another one, the process is forked by a thread with file-system attributes of its own, which ends
+// with its goroutine because it is never unlocked.
+func (u umask) start(cmd *exec.Cmd) (err error) {
+	if !u.different {
+		return start(cmd)
+	}
+	var thread sync.WaitGroup
+	thread.Go(func() {
+		runtime.LockOSThread()
+		if err = unix.Unshare(unix.CLONE_FS); err == nil {
+			syscall.Umask(contractMask)
+			err = start(cmd)
+		}
+	})
+	thread.Wait()
+	return err
+}

@@ -1,0 +1,19 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"os/exec"
+	"syscall"
+)
+
+// umask starts processes with the contract's umask.
+type umask struct{}
+
+// newUmask sets it for this whole process: here no thread can have one of its own.
+func newUmask() umask {
+	syscall.Umask(0o022)
+	return umask{}
+}
+
+func (umask) start(cmd *exec.Cmd) error { return start(cmd) }
