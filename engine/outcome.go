@@ -197,6 +197,19 @@ func Troubled(err error) bool {
 	return ClassOf(err) != ClassUnavailable
 }
 
+// PublicText returns what a report may say of err: an error in its chain with a method Public() string says it without what belongs to this
+// machine, such as the host of a mirror.
+func PublicText(err error) string {
+	var p interface {
+		error
+		Public() string
+	}
+	if errors.As(err, &p) {
+		return p.Public()
+	}
+	return err.Error()
+}
+
 // A recordedError is the error of a row that was read back from its sealed chunk: what was to be known of it is all that is left.
 type recordedError struct {
 	class   Class

@@ -41,7 +41,7 @@ func (c rowCodec) appendOutcome(buf []byte, o *Outcome) ([]byte, error) {
 	}
 	if o.Result == nil {
 		buf = appendString(append(buf, 0, boolByte(Troubled(o.Err))), string(o.Class()))
-		return appendString(buf, o.Err.Error()), nil
+		return appendString(buf, PublicText(o.Err)), nil
 	}
 	return AppendResult(append(buf, 1), o.Result), nil
 }

@@ -66,7 +66,7 @@ func (c *collation) collect(ctx context.Context, items iter.Seq2[engine.Item, er
 		}
 		if err != nil {
 			c.head.Incomplete[report.EndedEarly]++
-			c.head.Trouble = err.Error()
+			c.head.Trouble = engine.PublicText(err)
 			return nil
 		}
 		if err := c.item(ctx, item); err != nil {
@@ -185,7 +185,7 @@ func (c *collation) side(of *engine.Row, o *engine.Outcome) (s report.Side, netw
 	s.Extra.Label = joinLabel(of, o)
 	s.Extra.Cached = o.Cached
 	if o.Result == nil {
-		s.Extra.Trouble = o.Err.Error()
+		s.Extra.Trouble = engine.PublicText(o.Err)
 		if s.Outcome == engine.ClassSkipped || s.Outcome == engine.ClassInvalid {
 			s.Cause, s.Extra.Trouble = s.Extra.Trouble, ""
 		}
@@ -278,7 +278,7 @@ func (c *collation) value(ctx context.Context, e Expr, item engine.Item) (v engi
 	}
 	if !errors.As(err, new(*engine.SkippedError)) {
 		c.head.Incomplete[report.BadColumns]++
-		problem = err.Error()
+		problem = engine.PublicText(err)
 	}
 	return nil, problem
 }

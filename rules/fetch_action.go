@@ -102,13 +102,8 @@ func (f *fetch) described(err error) error {
 	if resolver(f.rt, f.urls[0]) == nil {
 		return err
 	}
-	switch e := err.(type) { //nolint:errorlint // the outermost type is what the engine looks for
-	case *engine.TroubleError:
-		return &engine.TroubleError{Err: fmt.Errorf("%s: %w", f.urls[0], e.Err), Retry: e.Retry, After: e.After}
-	case *engine.UnavailableError:
-		return &engine.UnavailableError{Err: fmt.Errorf("%s: %w", f.urls[0], e.Err)}
-	case *mismatchError:
-		return err
+	if errors.As(err, new(*mismatchError)) {
+		return err // it names the address itself
 	}
 	return fmt.Errorf("%s: %w", f.urls[0], err)
 }
@@ -129,7 +124,7 @@ func (f *fetch) mirrors(ctx context.Context) ([]registry.Mirror, error) {
 	for _, u := range f.urls {
 		r := resolver(f.rt, u)
 		if r == nil {
-			all = append(all, registry.Mirror{URL: u, Any: true})
+			all = append(all, registry.Mirror{URL: u, Any: true, Own: true})
 			continue
 		}
 		some, err := r.Mirrors(ctx, u)

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 
 	"cbuild/rules/download"
 )
@@ -24,13 +26,15 @@ type Mirror struct {
 	// Any is set if the next place is tried whatever goes wrong here; else it is tried only if this one says that it has no such
 	// thing (404, 410).
 	Any bool
+	// Own is set if the address stands in the target itself, so that everybody may read it.
+	Own bool
 	// Stop, if it is not nil, says in place of a URL why the list ends here.
 	Stop error
 }
 
 // Try calls get for the mirrors in order until one succeeds, and returns what is most telling of their errors: trouble before "no
 // such thing", and the reason why the list ends only if nothing was asked at all.
-func Try(ctx context.Context, mirrors []Mirror, get func(url string) error) error {
+func Try(ctx context.Context, mirrors []Mirror, get func(address string) error) error {
 	var best error
 	for _, m := range mirrors {
 		if m.Stop != nil {
@@ -43,6 +47,9 @@ func Try(ctx context.Context, mirrors []Mirror, get func(url string) error) erro
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
+		if !m.Own {
+			err = &mirrorError{url: m.URL, err: err}
+		}
 		if best == nil || !gone(err) {
 			best = err
 		}
@@ -54,6 +61,25 @@ func Try(ctx context.Context, mirrors []Mirror, get func(url string) error) erro
 		best = errors.New("no mirror to ask")
 	}
 	return best
+}
+
+// A mirrorError is an error of a mirror. Which one it was is for the person at the console; reports name no mirror.
+type mirrorError struct {
+	url string
+	err error
+}
+
+func (e *mirrorError) Error() string { return e.err.Error() }
+func (e *mirrorError) Unwrap() error { return e.err }
+
+// Public is what engine.PublicText takes.
+func (e *mirrorError) Public() string {
+	text := strings.ReplaceAll(e.err.Error(), e.url, "the mirror")
+	if u, err := url.Parse(e.url); err == nil && u.Host != "" {
+		text = strings.ReplaceAll(text, u.Host, "the mirror")
+		text = strings.ReplaceAll(text, u.Hostname(), "the mirror")
+	}
+	return text
 }
 
 // gone reports whether err says that the place has no such thing, so that the next one may be asked.
