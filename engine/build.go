@@ -35,6 +35,9 @@ type Options struct {
 	Stored bool
 	// Dry does nothing but look up what a build would use: what would have to be done ends with ErrNotStored and the reason.
 	Dry bool
+	// Explain returns why the action of an instance, named as in expressions, has no stored result under its key, or "" if it does not know
+	// better than the cache. It may be nil.
+	Explain func(t *Target, name string, a Action) string
 }
 
 // ErrNotStored is the outcome of an action that would have to be done in a build that only looks up.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -83,6 +84,9 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, nil
 	case r != nil:
 		reason = "the stored result is a " + r.Status.String()
+	}
+	if b.opts.Explain != nil && r == nil && mode == LookupNormal {
+		reason = cmp.Or(b.opts.Explain(v.node.target, name, p.Action), reason)
 	}
 	a, err := b.attempt(ctx, v, name, p, reason)
 	if err != nil {

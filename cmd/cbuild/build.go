@@ -138,7 +138,13 @@ func (r *run) Observe(e engine.Event) {
 	if e.Type == engine.EventStarted && e.Target.Rule == "run" {
 		r.console.Note("note", "sandbox class none: what a run did not declare is not hidden from it")
 	}
-	if e.Type != engine.EventFinished || e.Target.Rule != "collate" {
+	if e.Type != engine.EventFinished {
+		return
+	}
+	if o := e.Outcome; o.Result != nil && !o.Key.IsZero() {
+		r.keys.Add(e.Target.Label.String(), ui.Address(e), o.Key)
+	}
+	if e.Target.Rule != "collate" {
 		return
 	}
 	r.mu.Lock()
@@ -159,7 +165,7 @@ func (r *run) prepare() {
 	r.build = engine.New(engine.Options{
 		Targets: r.workspace.Targets, Cache: r.store, Observer: r.observer,
 		Jobs: f.jobs, Connections: f.connections, Window: window, DiskAhead: f.diskAhead,
-		Spool: r.spool, FailFast: f.stopFirst, Again: f.again,
+		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
 	})
 }
 
@@ -220,6 +226,9 @@ func (r *run) evaluate(ctx context.Context) error {
 	done()
 	painting.Wait()
 	r.withdraw()
+	if kerr := r.keys.Close(r.complete()); kerr != nil {
+		r.console.Note("warning", "what is known for explanations could not be saved: "+kerr.Error())
+	}
 	if serr := r.table.Save(); serr != nil {
 		r.console.Note("warning", "what is known of the sources could not be saved: "+serr.Error())
 	}
@@ -227,6 +236,15 @@ func (r *run) evaluate(ctx context.Context) error {
 		return &statusError{exitUsage, lerr}
 	}
 	return err
+}
+
+// complete returns a function that reports whether all instances of a target were evaluated.
+func (r *run) complete() func(target string) bool {
+	all := make(map[string]bool)
+	for _, p := range r.build.Progress() {
+		all[p.Target.Label.String()] = !p.Open && p.Done == p.Total
+	}
+	return func(target string) bool { return all[target] }
 }
 
 // saveLock writes the pins of this build to the lock file.

@@ -160,7 +160,7 @@ unless something that it depends on changed. Without TARGET it builds the defaul
 		RunE:  func(_ *cobra.Command, args []string) error { return c.build(args) },
 	}
 	c.buildFlags(build)
-	root.AddCommand(build, c.listCommand(), c.logCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.versionCommand())
+	root.AddCommand(build, c.listCommand(), c.logCommand(), c.explainCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.versionCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	return root
 }

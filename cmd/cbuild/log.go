@@ -25,33 +25,16 @@ func (c *cli) logCommand() *cobra.Command {
 
 // log prints logs. Nothing is run and nobody is asked: the targets are evaluated with what is stored.
 func (c *cli) log(args []string, failed bool) error {
-	patterns, vars := splitVars(args)
-	c.flags.offline = true
-	w, err := c.load(vars)
-	if err != nil {
-		return err
-	}
-	s, err := c.open(w)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	for _, p := range patterns {
-		name, keys, err := splitInstance(p)
-		if err != nil {
-			return usagef("%s: %w", p, err)
-		}
-		targets, diags := w.Resolve([]string{name})
-		if err := c.report(diags); err != nil {
-			return err
-		}
-		for _, t := range targets {
-			if err := s.printLogs(t, keys, failed); err != nil {
-				return err
+	return c.inspect(args, func(s *session, t *engine.Target, keys []string) error {
+		b := engine.New(engine.Options{Targets: s.workspace.Targets, Cache: s.store, Jobs: 1, Connections: 1, Window: 64, Spool: s.spool, Stored: true})
+		titled := len(keys) < len(t.Axes) || len(keys) == 0 && t.Repeated
+		return s.instances(b, t, keys, func(name string, o *engine.Outcome) error {
+			if failed && o.OK() {
+				return nil
 			}
-		}
-	}
-	return nil
+			return s.printLog(name, o, titled)
+		})
+	})
 }
 
 // splitInstance splits check[key][axis] into the target and the keys.
@@ -66,39 +49,6 @@ func splitInstance(p string) (target string, keys []string, err error) {
 		_, rest, ok = strings.Cut(after, "[")
 	}
 	return target, keys, nil
-}
-
-// printLogs prints the logs of the instances of t whose keys begin with the given ones.
-func (s *session) printLogs(t *engine.Target, keys []string, failed bool) error {
-	b := engine.New(engine.Options{Targets: s.workspace.Targets, Cache: s.store, Jobs: 1, Connections: 1, Window: 64, Spool: s.spool, Stored: true})
-	want := engine.Want{Label: t.Label}
-	axes := keys
-	if t.Repeated && len(keys) > 0 {
-		want.Keys, axes = keys[:1], keys[1:]
-	}
-	ctx := context.Background()
-	if err := b.Run(ctx, []engine.Want{want}); err != nil {
-		return err
-	}
-	found := 0
-	for row, err := range b.Whole(ctx, t.Label) {
-		if err != nil {
-			break
-		}
-		for _, o := range row.Cells {
-			if !prefixed(o.Axes, axes) || failed && o.OK() {
-				continue
-			}
-			found++
-			if err := s.printLog(t.InstanceName(row.Key, o.Axes), o, len(keys) == 0 && t.Repeated || len(axes) < len(t.Axes)); err != nil {
-				return err
-			}
-		}
-	}
-	if found == 0 && !failed {
-		return &statusError{exitFailed, fmt.Errorf("no stored result for %s: build it first", t.InstanceName(strings.Join(keys, "]["), nil))}
-	}
-	return nil
 }
 
 func prefixed(axes, want []string) bool {

@@ -115,6 +115,7 @@ type session struct {
 	lock      *pins
 	journal   *state.Pins
 	table     *state.StatTable
+	keys      *state.Keys
 	trees     *checkout.Shared
 	client    *download.Client
 	runtime   *rules.Runtime
@@ -196,6 +197,7 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 		return s, err
 	}
 	s.table = state.OpenStatTable(vfs.OS, clock.System, filepath.Join(here, "stat"))
+	s.keys = state.NewKeys(vfs.OS, filepath.Join(here, "keys"))
 	s.trees = checkout.NewShared(s.store, filepath.Join(base, "trees"))
 	s.spool = func() (engine.Spool, error) { return state.NewSpool(vfs.OS, s.scratch) }
 	s.bind(base, machine)

@@ -143,7 +143,7 @@ func (s *scope) choose(b branch, key string) (engine.Value, error) {
 		return nil, fmt.Errorf("%s has no %q. %s", b.row.Target.InstanceName(b.row.Key, b.axes), key,
 			didYouMean(key, mapKeys(keys), oneOf("It has", sortedKeys(keys))))
 	}
-	return nil, s.skip(b.row.Target.InstanceName(b.row.Key, axes) + " was dropped by where", nil)
+	return nil, s.skip(b.row.Target.InstanceName(b.row.Key, axes)+" was dropped by where", nil)
 }
 
 // axisKeys returns the keys on the next axis of b.
@@ -173,7 +173,7 @@ func (s *scope) read(c *cell, name string) (engine.Value, error) {
 	case s.ctx.Err() != nil:
 		return nil, s.fail(s.ctx.Err())
 	case errors.As(err, new(*engine.SkippedError)):
-		return nil, s.skip(c.name() + " " + isWord(c.o.Class()), c.o.Err)
+		return nil, s.skip(c.name()+" "+isWord(c.o.Class()), c.o.Err)
 	case errors.As(err, new(*engine.InvalidError)):
 		return nil, err
 	}

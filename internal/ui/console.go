@@ -76,7 +76,7 @@ func (c *Console) Observe(e engine.Event) {
 }
 
 func (c *Console) finished(e engine.Event) {
-	name := address(e)
+	name := Address(e)
 	c.mu.Lock()
 	delete(c.running, name)
 	c.mu.Unlock()
@@ -98,8 +98,8 @@ func (c *Console) finished(e engine.Event) {
 	}
 }
 
-// address writes an instance as the names of events do.
-func address(e engine.Event) string {
+// Address writes the instance of an event as a user would in an expression.
+func Address(e engine.Event) string {
 	t := e.Target
 	if t.Repeated && len(e.Instance) > 0 {
 		return t.InstanceName(e.Instance[0], e.Instance[1:])
