@@ -260,6 +260,12 @@ func (s *session) takeScratch(dir string) (string, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", err
 	}
+	// One process at a time: a directory that was just made and is not locked yet looks like one of the dead.
+	guard := flock.New(dir + ".lock")
+	if err := guard.Lock(); err != nil {
+		return "", err
+	}
+	defer guard.Close()
 	old, err := os.ReadDir(dir)
 	if err != nil {
 		return "", err
