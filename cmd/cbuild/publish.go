@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -151,18 +152,26 @@ func exists(path string) bool {
 	return err == nil
 }
 
-// replace puts the directory from in the place of what is at place, which goes to old.
+// replace puts the directory from in the place of what is at place, which goes to a directory whose name begins with old. Builds
+// that do so at the same time take turns: the last one stays.
 func replace(from, place, old string) error {
 	if err := os.MkdirAll(filepath.Dir(place), 0o755); err != nil {
 		return err
 	}
-	if exists(place) {
-		if err := os.Rename(place, old); err != nil {
+	for n := 0; ; n++ {
+		err := os.Rename(place, fmt.Sprintf("%s-%d", old, n))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		err = os.Rename(from, place)
+		if !errors.Is(err, fs.ErrExist) || n == maxTurns { // it is there again: another build's
 			return err
 		}
 	}
-	return os.Rename(from, place)
 }
+
+// maxTurns is how often replace gives way to others.
+const maxTurns = 100
 
 // packageFolder is the folder of a package that is not the root: "@dir+sub".
 func packageFolder(dir string) string {
