@@ -36,8 +36,8 @@ const fetchTimeout = 5 * time.Minute
 const treeName = "tree"
 
 // Plan implements Spec. With a checksum, from the attributes or a pin, the key is that and what is made of the download, not where it
-// comes from. Without one the result is not stored, and its checksum is pinned under the address.
-func (r *Fetch) Plan(_ context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
+// comes from. Without one the download is made first and its checksum pinned under the address; then it is keyed like any other.
+func (r *Fetch) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
 	urls, err := r.urls(rt)
 	if err != nil {
 		return nil, &engine.InvalidError{Err: err}
@@ -54,11 +54,29 @@ func (r *Fetch) Plan(_ context.Context, rt *Runtime, self Self) (*engine.Plan, e
 			return nil, err
 		}
 	}
-	return &engine.Plan{
+	return f.plan(ctx, engine.Plan{
 		Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries),
 		Shape: engine.OutSpec{Path: f.name, Dir: f.unpack != nil},
 		Ahead: sizeOf,
-	}, nil
+	})
+}
+
+// plan returns p, the plan for f. If nothing says what the download should be, it is made now, so that it can be recorded under the
+// key of what it turned out to be, and the next build finds it.
+func (f *fetch) plan(ctx context.Context, p engine.Plan) (*engine.Plan, error) {
+	if !f.want.isZero() {
+		return &p, nil
+	}
+	o := f.self.View.Perform(ctx, f.self.Instance.Name(), &p)
+	if o.Err != nil {
+		return nil, o.Err
+	}
+	if err := f.usePin(); err != nil {
+		return nil, err
+	}
+	f.had = o.Result
+	p.Pool, p.Always = engine.NoPool, true // the work is done
+	return &p, nil
 }
 
 func cmpOr(a, b string) string {

@@ -26,6 +26,7 @@ type fetch struct {
 	headers map[string]string
 	want    checksum // zero if nothing is known yet
 	timeout time.Duration
+	had     *engine.Result // of a download that was made to learn the checksum; good for one Do
 
 	// name is that of the artifact. Unpack is nil where the artifact is the file itself.
 	name       string
@@ -73,6 +74,10 @@ func (f *fetch) Preimage() []byte {
 
 // Do implements engine.Action.
 func (f *fetch) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
+	if had := f.had; had != nil {
+		f.had = nil // if it is to be done again, what it stored was lost
+		return had, nil
+	}
 	begun := time.Now()
 	mirrors, err := f.mirrors(ctx)
 	if err != nil {

@@ -435,13 +435,18 @@ func TestDownloadWithoutChecksumIsPinned(t *testing.T) {
 	url := n.base + "/example.com/one/@v/v1.0.0.zip"
 	for request, function := range map[string]string{address: "h1:", url: "sha256:"} {
 		f := &rules.Fetch{URL: request}
+		n.Reset()
 		p, err := n.planned(rt, f)
-		if err != nil || !p.Action.Key().IsZero() {
-			t.Fatalf("the first plan has the key %v (%v)", p.Action.Key(), err)
+		if err != nil || p.Action.Key().IsZero() {
+			t.Fatalf("the first plan has no key (%v)", err)
 		}
+		key := p.Action.Key()
 		first, err := p.Action.Do(t.Context(), func(engine.Event) {})
 		if err != nil {
 			t.Fatal(err)
+		}
+		if got := n.Count("/example.com/one/@v/v1.0.0.zip"); got != 1 {
+			t.Errorf("%s: %d downloads for what is kept and recorded, want 1", request, got)
 		}
 		pin, ok := n.pins.Pin(engine.Label{Name: "source"}, request)
 		if !ok || !strings.HasPrefix(pin, function) {
@@ -451,8 +456,8 @@ func TestDownloadWithoutChecksumIsPinned(t *testing.T) {
 			t.Errorf("result %+v", first)
 		}
 		p, err = n.planned(rt, f)
-		if err != nil || p.Action.Key().IsZero() {
-			t.Errorf("the second plan has no key (%v)", err)
+		if err != nil || p.Action.Key() != key {
+			t.Errorf("the second plan has the key %v, the first one %v (%v)", p.Action.Key(), key, err)
 		}
 		// What was pinned is what must come.
 		n.Fault("/example.com/one/@v/v1.0.0.zip", fakeproxy.Fault{Body: fakeproxy.Zip(aModule("example.com/x", "v1.0.0"))}, fakeproxy.Fault{Body: []byte("x")})

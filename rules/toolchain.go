@@ -67,7 +67,7 @@ func (r *Toolchain) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.P
 			return nil, err
 		}
 	}
-	return &engine.Plan{Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries), Shape: engine.OutSpec{Path: f.name, Dir: true}, Ahead: sizeOf}, nil
+	return f.plan(ctx, engine.Plan{Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries), Shape: engine.OutSpec{Path: f.name, Dir: true}, Ahead: sizeOf})
 }
 
 // ask learns the checksum of f from the checksum database and pins it. It leaves f without one where the database is not to be asked.
