@@ -93,8 +93,8 @@ func (t Text) Render(place func(Artifact) string) string {
 	return b.String()
 }
 
-// An Input is one element of a run's inputs: at Dest if the inputs are a map, else at the place of what it is. A Text without an
-// artifact is a source path.
+// An Input is one element of a run's inputs: at Dest if the inputs are a map, under its own name in the directory Dest if that ends in a
+// slash, else at the place of what it is. A Text without an artifact is a source path.
 type Input struct {
 	Dest string
 	Text Text

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"context"
-	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -22,24 +21,32 @@ type layout struct {
 
 	mounts []engine.Mount
 	places map[engine.Artifact]string
-	tools  map[engine.Artifact]int
+	tools  []engine.Artifact
 	count  int
 	err    error // the first mistake found while rendering
 }
 
-// tool adds a toolchain: its programs come first in PATH.
-func (l *layout) tool(c *engine.Command, env map[string]string, t engine.Toolchain) {
-	if l.tools == nil {
-		l.tools = make(map[engine.Artifact]int)
+// toolchains adds toolchains: their programs come first in PATH, in the order of the list.
+func (l *layout) toolchains(env map[string]string, list []engine.Toolchain) {
+	var bins []string
+	for _, t := range list {
+		root := l.tool(t.Root)
+		bins = append(bins, path.Join(root, t.Bin))
+		for name, value := range t.Env {
+			env[name] = strings.ReplaceAll(value, "${ROOT}", root)
+		}
 	}
-	n := len(c.Tools)
-	l.tools[t.Root] = n
-	c.Tools = append(c.Tools, t.Root)
-	root := engine.ToolDir(n)
-	env["PATH"] = path.Join(root, t.Bin) + ":" + env["PATH"]
-	for _, name := range slices.Sorted(maps.Keys(t.Env)) {
-		env[name] = strings.ReplaceAll(t.Env[name], "${ROOT}", root)
+	env["PATH"] = strings.Join(append(bins, env["PATH"]), ":")
+}
+
+// tool returns the place of a toolchain's tree.
+func (l *layout) tool(root engine.Artifact) string {
+	n := slices.Index(l.tools, root)
+	if n < 0 {
+		n = len(l.tools)
+		l.tools = append(l.tools, root)
 	}
+	return engine.ToolDir(n)
 }
 
 // inputs places the inputs and returns what $in stands for; nil where it can't stand for them.
@@ -84,15 +91,19 @@ func (l *layout) input(i engine.Input) (string, error) {
 		}
 		return i.Text.Render(l.place), l.err
 	}
-	if i.Dest != "" {
-		dest := path.Clean(i.Dest)
-		if !inside(dest) || dest == "." {
-			return "", invalidf("input %q is not inside the run's directory", i.Dest)
-		}
-		l.add(dest, a)
-		return dest, nil
+	if i.Dest == "" {
+		return l.place(a), l.err
 	}
-	return l.place(a), l.err
+	dest, into := strings.CutSuffix(i.Dest, "/")
+	dest = path.Clean(dest)
+	if into {
+		dest = path.Join(dest, path.Base(a.Name))
+	}
+	if !inside(dest) || dest == "." {
+		return "", invalidf("input %q is not inside the run's directory", i.Dest)
+	}
+	l.add(dest, a)
+	return dest, nil
 }
 
 func (l *layout) add(at string, a engine.Artifact) {
@@ -107,8 +118,8 @@ func (l *layout) add(at string, a engine.Artifact) {
 
 // place returns the path at which the run sees a, relative to its directory, placing it at its first mention.
 func (l *layout) place(a engine.Artifact) string {
-	if n, ok := l.tools[a]; ok {
-		return engine.ToolDir(n)
+	if a.Tool {
+		return l.tool(a)
 	}
 	if p, ok := l.places[a]; ok {
 		return p
@@ -148,9 +159,16 @@ func (l *layout) relative(p string) string {
 func (l *layout) sorted() ([]engine.Mount, error) {
 	slices.SortStableFunc(l.mounts, func(x, y engine.Mount) int { return strings.Compare(x.Path, y.Path) })
 	mounts := slices.CompactFunc(l.mounts, func(x, y engine.Mount) bool { return x == y })
-	for i := 1; i < len(mounts); i++ {
-		if mounts[i].Path == mounts[i-1].Path {
-			return nil, invalidf("two inputs stand at %s", mounts[i].Path)
+	kinds := make(map[string]engine.Kind, len(mounts))
+	for _, m := range mounts {
+		if _, ok := kinds[m.Path]; ok {
+			return nil, invalidf("two inputs stand at %s", m.Path)
+		}
+		kinds[m.Path] = m.Kind
+		for dir := path.Dir(m.Path); dir != "."; dir = path.Dir(dir) {
+			if kind, ok := kinds[dir]; ok && kind == engine.FileKind {
+				return nil, invalidf("the input %s stands inside the file %s", m.Path, dir)
+			}
 		}
 	}
 	return mounts, l.err

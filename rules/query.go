@@ -247,7 +247,11 @@ func decodePages(text []byte) ([]registry.Page, error) {
 	for i, t := range texts {
 		pages[i] = registry.Page{Request: t.Request, Items: make([]engine.Item, len(t.Items))}
 		for j, item := range t.Items {
-			pages[i].Items[j] = engine.Item{Key: item.Key, Value: plain(item.Value)}
+			value, err := plain(item.Value)
+			if err != nil {
+				return nil, err
+			}
+			pages[i].Items[j] = engine.Item{Key: item.Key, Value: value}
 		}
 	}
 	return pages, nil

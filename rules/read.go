@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"strconv"
 	"strings"
 
@@ -156,30 +157,33 @@ func ParseJSON(data []byte) (engine.Value, error) {
 	if err := d.Decode(&v); err != nil {
 		return nil, err
 	}
-	if d.More() {
-		return nil, fmt.Errorf("more than one document")
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("something follows the document")
 	}
-	return plain(v), nil
+	return plain(v)
 }
 
-func plain(v any) engine.Value {
+func plain(v any) (_ engine.Value, err error) {
 	switch v := v.(type) {
 	case json.Number:
 		if i, err := v.Int64(); err == nil {
-			return i
+			return i, nil
 		}
-		f, _ := v.Float64()
-		return f
+		return v.Float64()
 	case []any:
 		for i := range v {
-			v[i] = plain(v[i])
+			if v[i], err = plain(v[i]); err != nil {
+				return nil, err
+			}
 		}
 	case map[string]any:
 		for k := range v {
-			v[k] = plain(v[k])
+			if v[k], err = plain(v[k]); err != nil {
+				return nil, err
+			}
 		}
 	}
-	return v
+	return v, nil
 }
 
 // fact returns an attribute that the action found out.

@@ -19,7 +19,7 @@ type Run struct {
 	Command      []engine.Text          `hcl:"command" doc:"Program and arguments, started without a shell."`
 	Script       *engine.Text           `hcl:"script" doc:"Text of a script, run by shell. Mutually exclusive with command."`
 	Shell        []engine.Text          `hcl:"shell" doc:"What runs the script; its path is appended. Default [\"sh\", \"-eu\"]."`
-	Inputs       []engine.Input         `hcl:"inputs" doc:"Files and artifacts that it sees: a list, or a map from destination to artifact."`
+	Inputs       []engine.Input         `hcl:"inputs" doc:"Files and artifacts that it sees: a list, or a map from destination to artifact, or to a list: then, or with a trailing slash, the destination is a directory."`
 	With         []engine.Text          `hcl:"with" doc:"Present and in the key like inputs, but not in $in."`
 	Tools        []string               `hcl:"tools" doc:"Programs of the host that it starts besides its command."`
 	Env          map[string]engine.Text `hcl:"env" doc:"Environment variables."`
@@ -107,9 +107,7 @@ func (r *Run) command(l *layout, self Self) (*engine.Command, error) {
 		c.Dir = l.work
 	}
 	env := maps.Clone(baseEnv)
-	for _, t := range r.Toolchains {
-		l.tool(c, env, t)
-	}
+	l.toolchains(env, r.Toolchains)
 	in, err := l.inputs(r.Inputs)
 	if err != nil {
 		return nil, err
@@ -139,7 +137,7 @@ func (r *Run) command(l *layout, self Self) (*engine.Command, error) {
 	if r.Stdout != "" {
 		c.Stdout = path.Clean(r.Stdout)
 	}
-	c.Env = sortedPairs(env)
+	c.Env, c.Tools = sortedPairs(env), l.tools
 	c.Mounts, err = l.sorted()
 	return c, err
 }
@@ -262,7 +260,7 @@ func (r *Run) system(ctx context.Context, rt *Runtime, c *engine.Command) ([]str
 	}
 	programs := slices.Clone(r.Tools)
 	first := c.Argv[0]
-	if !strings.Contains(first, "/") && !strings.ContainsRune(first, '\uFDD0') {
+	if path.IsAbs(first) || !strings.ContainsAny(first, "/\uFDD0") {
 		programs = append([]string{first}, programs...)
 	}
 	lines, portable, err := rt.System.Host(ctx, programs, packages)

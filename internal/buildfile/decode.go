@@ -364,6 +364,9 @@ func (s *scope) decodeInputs(dst *[]engine.Input, v cty.Value) error {
 		if e.IsNull() {
 			continue
 		}
+		if isList(e) || strings.HasSuffix(k.AsString(), "/") {
+			dest += "/" // a directory: each stands in it under its own name
+		}
 		if err := flat(e, add(dest)); err != nil {
 			return fmt.Errorf("%s: %w", k.AsString(), err)
 		}

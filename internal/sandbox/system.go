@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -21,6 +22,7 @@ import (
 // System describes this machine for keys: what a command may use of it without having declared it as an input. All methods may be
 // called concurrently.
 type System struct {
+	root     string
 	packages func() (*packages, error)
 
 	mu   sync.Mutex
@@ -39,6 +41,7 @@ const searchPath = "/usr/bin:/bin"
 // NewSystem returns the description of the machine whose root file system is at root, "/" but for tests.
 func NewSystem(root string) *System {
 	return &System{
+		root:     root,
 		packages: sync.OnceValues(func() (*packages, error) { return readPackages(root) }),
 		memo:     make(map[string]description),
 	}
@@ -70,12 +73,15 @@ func (s *System) describe(programs, names []string) ([]string, bool, error) {
 	}
 	roots := slices.Clone(names)
 	for _, name := range programs {
-		line, files, err := program(name)
+		line, files, err := program(s.root, name)
 		if err != nil {
 			return nil, false, err
 		}
 		lines = append(lines, line)
-		roots = append(roots, db.owners(files)...)
+		for _, owner := range db.owners(files) {
+			// A C compiler does not depend on the headers of the C library, but is no use without them.
+			roots = append(append(roots, owner), db.suggest[owner]...)
+		}
 	}
 	for _, name := range names {
 		if !db.has(name) {
@@ -86,29 +92,29 @@ func (s *System) describe(programs, names []string) ([]string, bool, error) {
 }
 
 // program returns the line for a program, and the paths by which a package may own it: with every link on the way.
-func program(name string) (line string, files []string, err error) {
-	path, err := findProgram(name)
+func program(root, name string) (line string, files []string, err error) {
+	path, err := findProgram(root, name)
 	if err != nil {
 		return "", nil, err
 	}
-	for at := path; ; {
+	at := path
+	for {
 		files = append(files, at)
-		to, err := os.Readlink(at)
+		to, err := os.Readlink(filepath.Join(root, at))
 		if err != nil {
 			break
 		}
-		if !filepath.IsAbs(to) {
-			to = filepath.Join(filepath.Dir(at), to)
+		if at = from(filepath.Dir(at), to); slices.Contains(files, at) {
+			return "", nil, notFound(name)
 		}
-		if slices.Contains(files, to) {
-			break
-		}
-		at = to
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		files = append(files, real)
+	if real, err := filepath.EvalSymlinks(filepath.Join(root, at)); err == nil {
+		files = append(files, "/"+strings.TrimPrefix(strings.TrimPrefix(real, root), "/"))
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(filepath.Join(root, at))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil, notFound(name)
+	}
 	if err != nil {
 		return "", nil, engine.Transient(err)
 	}
@@ -121,15 +127,23 @@ func program(name string) (line string, files []string, err error) {
 	return "program " + name + " " + cas.Sum(cas.BLAKE3, h, n).String(), files, nil
 }
 
-func findProgram(name string) (string, error) {
-	path, err := lookPath(name, searchPath, "/")
-	if err == nil {
-		_, err = os.Stat(path)
+// findProgram returns the path of a program below root. It may be a link.
+func findProgram(root, name string) (string, error) {
+	if filepath.IsAbs(name) {
+		return name, nil
 	}
-	if err != nil {
-		return "", &engine.InvalidError{Err: fmt.Errorf("command not found: %s (PATH inside a run is %s, after its toolchains)", name, searchPath)}
+	for _, dir := range filepath.SplitList(searchPath) {
+		p := filepath.Join(dir, name)
+		info, err := os.Lstat(filepath.Join(root, p))
+		if err == nil && (info.Mode()&fs.ModeSymlink != 0 || info.Mode().IsRegular() && info.Mode()&0o111 != 0) {
+			return p, nil
+		}
 	}
-	return path, nil
+	return "", notFound(name)
+}
+
+func notFound(name string) error {
+	return &engine.InvalidError{Err: fmt.Errorf("command not found: %s (PATH inside a run is %s, after its toolchains)", name, searchPath)}
 }
 
 // packages is what the package database of a machine says. Its maps are empty where there is none.
@@ -137,13 +151,14 @@ type packages struct {
 	release string
 	version map[string]string   // by name
 	depends map[string][]string // by name; alternatives are listed one after the other
+	suggest map[string][]string // by name: what the distribution installs with it unless told otherwise
 	owner   map[string]string   // path → name, of files in directories of programs
 	provide map[string][]string // virtual name → names
 }
 
 // readPackages reads the databases of dpkg and apk, whichever is there.
 func readPackages(root string) (*packages, error) {
-	p := &packages{version: map[string]string{}, depends: map[string][]string{}, owner: map[string]string{}, provide: map[string][]string{}}
+	p := &packages{version: map[string]string{}, depends: map[string][]string{}, suggest: map[string][]string{}, owner: map[string]string{}, provide: map[string][]string{}}
 	p.release = release(filepath.Join(root, "etc/os-release"))
 	err := p.readDpkg(filepath.Join(root, "var/lib/dpkg"))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -179,19 +194,21 @@ func (p *packages) readDpkg(dir string) error {
 	defer f.Close()
 	fields := map[string]string{}
 	keep := func() {
-		if strings.HasSuffix(fields["Status"], " installed") {
-			p.add(fields["Package"], fields["Version"], splitNames(fields["Pre-Depends"]+","+fields["Depends"]), splitNames(fields["Provides"]))
+		if name := fields["Package"]; strings.HasSuffix(fields["Status"], " installed") {
+			p.add(name, fields["Version"], splitNames(fields["Pre-Depends"]+","+fields["Depends"]), splitNames(fields["Provides"]))
+			p.suggest[name] = splitNames(fields["Recommends"])
 		}
 		clear(fields)
 	}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
-		line := lines.Text()
-		if line == "" {
+		name, value, ok := bytes.Cut(lines.Bytes(), []byte(": "))
+		switch {
+		case len(lines.Bytes()) == 0:
 			keep()
-		} else if name, value, ok := strings.Cut(line, ": "); ok && line[0] != ' ' {
-			fields[name] = value
+		case ok && slices.Contains(dpkgFields, string(name)):
+			fields[string(name)] = string(value)
 		}
 	}
 	keep()
@@ -201,19 +218,51 @@ func (p *packages) readDpkg(dir string) error {
 	return p.readDpkgLists(filepath.Join(dir, "info"))
 }
 
+// dpkgFields are the fields that are read. Each is one line, and the lines of others that go on begin with a space.
+var dpkgFields = []string{"Package", "Status", "Version", "Pre-Depends", "Depends", "Recommends", "Provides"}
+
+// readDpkgLists reads the lists of files of all packages: hundreds of files, of which only the lines for programs are looked at.
 func (p *packages) readDpkgLists(dir string) error {
-	lists, err := filepath.Glob(filepath.Join(dir, "*.list"))
+	lists, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var buf bytes.Buffer
 	for _, list := range lists {
-		name, _, _ := strings.Cut(strings.TrimSuffix(filepath.Base(list), ".list"), ":")
-		data, err := os.ReadFile(list)
+		name, ok := strings.CutSuffix(list.Name(), ".list")
+		if !ok {
+			continue
+		}
+		name, _, _ = strings.Cut(name, ":")
+		f, err := os.Open(filepath.Join(dir, list.Name()))
 		if err != nil {
 			return err
 		}
-		for line := range strings.Lines(string(data)) {
-			p.own(strings.TrimSuffix(line, "\n"), name)
+		buf.Reset()
+		_, err = buf.ReadFrom(f)
+		f.Close()
+		if err != nil {
+			return err
+		}
+		p.ownPrograms(buf.Bytes(), name)
+	}
+	return nil
+}
+
+// ownPrograms makes name the owner of the paths in list, one a line, that may be programs or stand for some.
+func (p *packages) ownPrograms(list []byte, name string) {
+	for _, mark := range []string{"bin/", "/etc/alternatives/"} {
+		for rest := list; ; {
+			i := bytes.Index(rest, []byte(mark))
+			if i < 0 {
+				break
+			}
+			begin := bytes.LastIndexByte(rest[:i], '\n') + 1
+			line, after, _ := bytes.Cut(rest[begin:], []byte("\n"))
+			p.owner[string(line)] = name
+			rest = after
 		}
 	}
-	return err
 }
 
 // readApk reads Alpine's database: paragraphs of one-letter fields, F a directory and R a file in it.
@@ -225,6 +274,10 @@ func (p *packages) readApk(path string) error {
 	defer f.Close()
 	var name, version, dir string
 	var depends, provides []string
+	keep := func() {
+		p.add(name, version, trimVersions(depends), trimVersions(provides))
+		name, version, dir, depends, provides = "", "", "", nil, nil
+	}
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -241,12 +294,14 @@ func (p *packages) readApk(path string) error {
 		case "F":
 			dir = value
 		case "R":
-			p.own("/"+dir+"/"+value, name)
+			if path := "/" + dir + "/" + value; strings.Contains(path, "bin/") {
+				p.owner[path] = name
+			}
 		case "":
-			p.add(name, version, trimVersions(depends), trimVersions(provides))
-			name, version, dir, depends, provides = "", "", "", nil, nil
+			keep()
 		}
 	}
+	keep()
 	return lines.Err()
 }
 
@@ -268,12 +323,6 @@ func (p *packages) add(name, version string, depends, provides []string) {
 	p.depends[name] = depends
 	for _, v := range provides {
 		p.provide[v] = append(p.provide[v], name)
-	}
-}
-
-func (p *packages) own(path, name string) {
-	if strings.Contains(path, "bin/") || strings.HasPrefix(path, "/etc/alternatives/") {
-		p.owner[path] = name
 	}
 }
 
