@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"sync"
@@ -43,10 +44,12 @@ type Options struct {
 // ErrNotStored is the outcome of an action that would have to be done in a build that only looks up.
 var ErrNotStored = errors.New("no result is stored")
 
-// A Want is what a build is asked for: all instances of a target, or those with the given keys.
+// A Want is what a build is asked for: all instances of a target, or those with the given keys and those whose keys match.
 type Want struct {
 	Label Label
 	Keys  []string
+	// Match, if set, reports whether an instance with this key is wanted. It is called when all keys are known.
+	Match func(key string) bool
 	// Use, if set, is called with each instance of the target that has a result, from several goroutines. A *LostError makes the
 	// engine do the instance again; any other error is what becomes of it.
 	Use func(ctx context.Context, r *Row, o *Outcome) error
@@ -123,7 +126,7 @@ func (b *Build) Run(ctx context.Context, wanted []Want) error {
 		b.nodes[w.Label].use = w.Use
 	}
 	for _, w := range wanted {
-		reading.Go(func() { b.nodes[w.Label].want(ctx, w.Keys) })
+		reading.Go(func() { b.nodes[w.Label].want(ctx, w) })
 	}
 	reading.Wait()
 	b.complete.Store(ctx.Err() == nil)
@@ -135,17 +138,67 @@ func (b *Build) Run(ctx context.Context, wanted []Want) error {
 	return b.bug
 }
 
-// want waits for the rows with the given keys, or for all of them. What becomes of them is told as it happens.
-func (n *node) want(ctx context.Context, keys []string) {
-	if keys == nil {
+// want waits for the rows that w names, or for all of them. What becomes of them is told as it happens.
+func (n *node) want(ctx context.Context, w Want) {
+	if w.Keys == nil && w.Match == nil {
 		n.demandAll()
 		<-n.finished
+		return
 	}
+	// Rows are demanded side by side: all of them are wanted, and one may take long.
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	reading.Go(func() { n.wantMatching(ctx, w) })
+	for _, key := range w.Keys {
+		reading.Go(func() {
+			if _, err := n.demand(ctx, key); err != nil {
+				n.build.finish(n.target, &Row{Target: n.target, Key: key}, &Outcome{Err: notWanted(err)}, "", 0)
+			}
+		})
+	}
+}
+
+// notWanted says what it means for who asked for a row by its key that there is none.
+func notWanted(err error) error {
+	no, ok := errors.AsType[*NoRowError](err)
+	switch {
+	case !ok:
+		return err
+	case no.Dropped:
+		return &SkippedError{Cause: no.Error()}
+	case len(no.Nearest) > 0:
+		return &InvalidError{Err: fmt.Errorf("%w. Did you mean %q?", err, no.Nearest[0])}
+	}
+	return &InvalidError{Err: err}
+}
+
+// wantMatching waits for the rows whose keys match, once all keys are known, but for those that w names.
+func (n *node) wantMatching(ctx context.Context, w Want) {
+	if w.Match == nil {
+		return
+	}
+	keys, err := n.candidates(ctx)
+	if err != nil {
+		return // what became of the target as a whole was told when it ended
+	}
+	var reading sync.WaitGroup
+	defer reading.Wait()
 	for _, key := range keys {
-		if _, err := n.demand(ctx, key); err != nil {
-			n.build.finish(n.target, &Row{Target: n.target, Key: key}, &Outcome{Err: err}, "", 0)
+		if w.Match(key) && !slices.Contains(w.Keys, key) {
+			reading.Go(func() { _, _ = n.demand(ctx, key) }) // a row's outcome is told when it is known; what where dropped has none
 		}
 	}
+}
+
+// candidates waits for the keys that rows of n may have, without waiting for a result: of a target that is repeated over another
+// they are that one's.
+func (n *node) candidates(ctx context.Context) ([]string, error) {
+	if n.target.Over != nil {
+		if over := n.build.nodes[*n.target.Over]; over.target.Repeated {
+			return over.candidates(ctx)
+		}
+	}
+	return n.keys(ctx)
 }
 
 // Drain starts nothing new from now on: what runs is finished, everything else is cancelled. It may be called at any time, and

@@ -264,6 +264,88 @@ func TestOnlyWhatIsAskedForRuns(t *testing.T) {
 	})
 }
 
+func TestWantedByMatchingKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBuild(engine.Options{Jobs: 8, Connections: 1, Window: 2},
+			&engine.Target{Label: label("a"), Items: items("serde-1", "serde-2", "rand-1", "serde-3"), Plan: takes(time.Second)},
+			&engine.Target{Label: label("b"), Over: over("a"), Needs: stream("a"), Plan: takes(time.Second), Where: func(_ context.Context, _ engine.View, i engine.Instance) (bool, error) {
+				return i.Key != "serde-2", nil
+			}})
+		begun := time.Now()
+		err := b.Run(t.Context(), []engine.Want{{
+			Label: label("b"), Keys: []string{"serde-3", "nope"},
+			Match: func(key string) bool { return strings.HasPrefix(key, "serde-") },
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []string{
+			"a[serde-1] pass no", "a[serde-2] pass no", "a[serde-3] pass no",
+			"b[nope] invalid no", "b[serde-1] pass no", "b[serde-3] pass no",
+		}
+		if got := b.log.finished(); !slices.Equal(got, want) {
+			t.Errorf("finished %v, want %v", got, want)
+		}
+		if took := time.Since(begun); took != 2*time.Second {
+			t.Errorf("took %v: what is wanted is not done side by side", took)
+		}
+	})
+}
+
+func TestAnElementThatCannotBeUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := func(context.Context, engine.View) iter.Seq2[engine.Item, error] {
+			return func(yield func(engine.Item, error) bool) {
+				for i, key := range numbered(2000) {
+					item := engine.Item{Key: key}
+					if i%1000 == 7 {
+						item.Err = &engine.InvalidError{Err: errors.New("bad " + key)}
+					}
+					if !yield(item, nil) {
+						return
+					}
+				}
+			}
+		}
+		for _, sealed := range []bool{false, true} {
+			opts := engine.Options{Jobs: 4, Window: 64}
+			if sealed {
+				scratch := &spool{}
+				opts.Spool = func() (engine.Spool, error) { return scratch, nil }
+			}
+			b := newBuild(opts,
+				&engine.Target{Label: label("q"), Rule: "query", Repeated: true, Query: asked},
+				&engine.Target{Label: label("b"), Repeated: true, Over: over("q"), Needs: stream("q"), Plan: takes(0)},
+				&engine.Target{Label: label("c"), Repeated: true, Over: over("b"), Needs: stream("b"), Plan: takes(0)},
+			)
+			b.run(t, "c")
+			var bad []string
+			for _, line := range b.log.finished() {
+				if !strings.Contains(line, "pass") {
+					bad = append(bad, line)
+				}
+			}
+			want := []string{"b[k0007] invalid no", "b[k1007] invalid no", "q[k0007] invalid no", "q[k1007] invalid no"}
+			if !slices.Equal(bad, want) {
+				t.Errorf("not a pass: %v, want %v", bad, want)
+			}
+			n := 0
+			for r, err := range b.Whole(t.Context(), label("q")) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if (r.Err != nil) != (r.Key == "k0007" || r.Key == "k1007") || r.Err != nil && (engine.ClassOf(r.Err) != engine.ClassInvalid || r.Err.Error() != "bad "+r.Key) {
+					t.Errorf("%s: %v", r.Key, r.Err)
+				}
+				n++
+			}
+			if n != 2000 {
+				t.Errorf("%d rows", n)
+			}
+		}
+	})
+}
+
 func TestUnknownAndDroppedKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ask := func(key string) func(context.Context, engine.View, engine.Instance) (*engine.Plan, error) {

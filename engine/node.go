@@ -174,6 +174,9 @@ func (n *node) takeAll(ctx context.Context) (err error) {
 			return err
 		}
 		n.take(item)
+		if item.Err != nil && n.target.Query != nil {
+			n.build.finish(n.target, &Row{Target: n.target, Key: item.Key}, &Outcome{Err: item.Err}, "", 0)
+		}
 		if err := n.until(ctx, n.mayTake); err != nil {
 			return err
 		}
@@ -349,7 +352,7 @@ func (n *node) admitPendingItem(item Item) {
 
 // admit makes a row of item. n.mu is held.
 func (n *node) admit(item Item, index int) {
-	r := &row{Row: Row{Target: n.target, Key: item.Key, Index: index, Value: item.Value}, done: make(chan struct{})}
+	r := &row{Row: Row{Target: n.target, Key: item.Key, Index: index, Value: item.Value, Err: item.Err}, done: make(chan struct{})}
 	if n.target.Query != nil {
 		n.keep(r)
 		return

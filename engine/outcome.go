@@ -228,6 +228,8 @@ type Row struct {
 	Index int
 	// Value is the element: plain data, or the *Row of another target.
 	Value Value
+	// Err, if set, says why the element can't be used: that of its Item.
+	Err error
 	// Cells are in the order of the product of the axes; those that `where` dropped are absent.
 	Cells []*Outcome
 	// Peeled is how many leading axes of the cells a reader has indexed already: such a row is a part of another.

@@ -57,6 +57,9 @@ func (n *node) evaluate(ctx context.Context, r *row, i Instance) *Outcome {
 }
 
 func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why string, took time.Duration) {
+	if r.Err != nil {
+		return &Outcome{Err: r.Err}, "", 0
+	}
 	v := &view{node: n, rank: priority{n.level, r.Index}, park: func() { n.park(r) }}
 	since := n.build.remakes.now()
 	p, wanted, err := n.plan(ctx, v, &i)
@@ -157,7 +160,7 @@ func (n *node) done(r *row) {
 func (r *Row) Elements() []Item {
 	switch t := r.Target; {
 	case t.Query != nil:
-		return []Item{{Key: r.Key, Value: r.Value}}
+		return []Item{{Key: r.Key, Value: r.Value, Err: r.Err}}
 	case t.Repeated:
 		return []Item{{Key: r.Key, Value: r}}
 	}

@@ -19,6 +19,11 @@ func (c rowCodec) append(buf []byte, r *Row) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if r.Err == nil {
+		buf = append(buf, 0)
+	} else {
+		buf = appendError(append(buf, 1), r.Err)
+	}
 	buf = binary.AppendUvarint(buf, uint64(len(r.Cells)))
 	for _, o := range r.Cells {
 		if buf, err = c.appendOutcome(buf, o); err != nil {
@@ -40,10 +45,19 @@ func (c rowCodec) appendOutcome(buf []byte, o *Outcome) ([]byte, error) {
 		return nil, err
 	}
 	if o.Result == nil {
-		buf = appendString(append(buf, 0, boolByte(Troubled(o.Err))), string(o.Class()))
-		return appendString(buf, PublicText(o.Err)), nil
+		return appendError(append(buf, 0), o.Err), nil
 	}
 	return AppendResult(append(buf, 1), o.Result), nil
+}
+
+// appendError writes what is to be known of err when the row is read back.
+func appendError(buf []byte, err error) []byte {
+	buf = appendString(append(buf, boolByte(Troubled(err))), string(ClassOf(err)))
+	return appendString(buf, PublicText(err))
+}
+
+func readError(d *decoder) error {
+	return &recordedError{trouble: d.flags(1) == 1, class: Class(d.string()), text: d.string()}
 }
 
 // decodeAll reads n rows, all of data.
@@ -76,6 +90,9 @@ func (c rowCodec) row(d *decoder) *Row {
 	r.Key = d.string()
 	r.Index, r.Peeled, r.ahead = int(d.uvarint()), int(d.uvarint()), int64(d.uvarint())
 	r.Value = d.value(c.decode, maxDepth)
+	if d.flags(1) == 1 {
+		r.Err = readError(d)
+	}
 	if n := d.count(); n > 0 {
 		r.Cells = make([]*Outcome, n)
 		for i := range r.Cells {
@@ -99,7 +116,7 @@ func (c rowCodec) outcome(d *decoder) *Outcome {
 	if d.byte() == 1 {
 		o.Result = d.result()
 	} else {
-		o.Err = &recordedError{trouble: d.flags(1) == 1, class: Class(d.string()), text: d.string()}
+		o.Err = readError(d)
 	}
 	return o
 }

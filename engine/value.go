@@ -127,6 +127,9 @@ type Toolchain struct {
 type Item struct {
 	Key   string
 	Value Value
+	// Err, if set, says why the element can't be used; it is what becomes of every instance that is made of it. It is one of the
+	// error types of Outcome.
+	Err error
 }
 
 // Named is a member of an object whose order counts.
