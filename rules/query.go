@@ -224,7 +224,7 @@ func encodePages(pages []registry.Page) ([]byte, error) {
 	for i, p := range pages {
 		texts[i] = pageText{Request: p.Request, Items: make([]itemText, len(p.Items))}
 		for j, item := range p.Items {
-			texts[i].Items[j] = itemText(item)
+			texts[i].Items[j] = itemText{Key: item.Key, Value: item.Value}
 		}
 	}
 	var b bytes.Buffer
