@@ -68,6 +68,9 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 		return nil, err
 	}
 	c.head.Title = cmpOr(r.Title, self.Instance.Target.Label.Name)
+	if rt.Note != "" {
+		c.head.Title += " (" + rt.Note + ")"
+	}
 	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence}
 	a.digest, a.order = c.rows.seal(len(r.Compare) > 0, len(r.Sort) > 0)
 	return &engine.Plan{

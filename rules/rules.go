@@ -125,6 +125,8 @@ type Runtime struct {
 	Uses *Uses
 	// Env looks up a variable of the environment, for pass_env.
 	Env func(name string) (string, bool)
+	// Note, if set, says in every report what is special about this build.
+	Note string
 	// Offline forbids every request.
 	Offline bool
 	// Client makes all requests.

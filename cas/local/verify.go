@@ -53,6 +53,16 @@ func (l *Local) Verify(ctx context.Context) (Report, error) {
 	return rep, nil
 }
 
+// Usage counts blobs, records and their bytes without reading them.
+func (l *Local) Usage(ctx context.Context) (Report, error) {
+	var rep Report
+	err := l.each(ctx, "blob", func(_ string, fi fs.FileInfo) { rep.Blobs, rep.Bytes = rep.Blobs+1, rep.Bytes+fi.Size() })
+	if err == nil {
+		err = l.each(ctx, "ac", func(_ string, fi fs.FileInfo) { rep.Records, rep.Bytes = rep.Records+1, rep.Bytes+fi.Size() })
+	}
+	return rep, err
+}
+
 func (l *Local) relative(name string) string { return strings.TrimPrefix(name, l.dir+"/") }
 
 // each calls do for the files of the store's directory sub.

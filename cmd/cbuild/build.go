@@ -21,6 +21,13 @@ import (
 // build is the default verb.
 func (c *cli) build(args []string) error {
 	patterns, vars := splitVars(args)
+	failOn, err := parseFailOn(c.flags.failOn)
+	if err != nil {
+		return err
+	}
+	if c.flags.dryRun || c.flags.question {
+		c.flags.offline = true
+	}
 	w, err := c.load(vars)
 	if err != nil {
 		return err
@@ -34,7 +41,11 @@ func (c *cli) build(args []string) error {
 		return err
 	}
 	defer s.close()
-	r := &run{session: s, targets: targets, began: clock.System.Elapsed()}
+	s.limitQueries()
+	if c.flags.dryRun || c.flags.question {
+		return s.dry(targets, c.flags.question)
+	}
+	r := &run{session: s, targets: targets, failOn: failOn, began: clock.System.Elapsed()}
 	return r.run()
 }
 
@@ -48,6 +59,7 @@ type run struct {
 	events    *ui.Events
 	observer  ui.Observers
 	signal    os.Signal // the first one, once Run has returned
+	failOn    []failRule
 	published []*publication
 	reports   map[engine.Label]*engine.Outcome
 	mu        sync.Mutex
@@ -281,6 +293,12 @@ func (r *run) finish() error {
 	if hint := r.hint(statusOf(err)); hint != "" {
 		r.console.Note("", hint)
 	}
+	// The summary is the last line, whatever else there is to say.
+	var s *statusError
+	if errors.As(err, &s) && s.err != nil {
+		r.console.Note("error", s.Error())
+		err = &statusError{status: s.status}
+	}
 	if !r.cli.flags.silent && r.cli.flags.progress != "none" && r.cli.flags.progress != "json" {
 		fmt.Fprintln(r.cli.stderr, r.summary())
 	}
@@ -313,6 +331,8 @@ func (r *run) status() error {
 		return &statusError{exitUsage, r.lock.refusal()}
 	case all.Classes[engine.ClassError] > 0:
 		return &statusError{status: exitTrouble}
+	case r.failing() != "":
+		return &statusError{exitFailed, errors.New(r.failing())}
 	case asked.Total != asked.Classes[engine.ClassPass], all.Classes[engine.ClassInvalid] > 0:
 		return &statusError{status: exitFailed}
 	}

@@ -74,6 +74,11 @@ type flags struct {
 	offline     bool
 	frozen      bool
 	out         string
+	dryRun      bool
+	question    bool
+	failOn      string
+	limit       int
+	sample      int
 	window      int
 	diskAhead   int64
 	connections int
@@ -160,8 +165,8 @@ unless something that it depends on changed. Without TARGET it builds the defaul
 		RunE:  func(_ *cobra.Command, args []string) error { return c.build(args) },
 	}
 	c.buildFlags(build)
-	root.AddCommand(build, c.listCommand(), c.logCommand(), c.explainCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.versionCommand())
-	root.CompletionOptions.DisableDefaultCmd = true
+	root.AddCommand(build, c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.execCommand(), c.initCommand(), c.cleanCommand(), c.casCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.versionCommand())
+	root.ValidArgsFunction, build.ValidArgsFunction = c.completeLabels, c.completeLabels
 	return root
 }
 
@@ -173,6 +178,11 @@ func (c *cli) buildFlags(cmd *cobra.Command) {
 	f.BoolVarP(&c.flags.stopFirst, "stop", "S", false, "stop at the first failure")
 	f.BoolVarP(&c.flags.keepGoing, "keep-going", "k", false, "keep going after failures (the default)")
 	f.BoolVarP(&c.flags.silent, "silent", "s", false, "show no progress")
+	f.BoolVarP(&c.flags.dryRun, "dry-run", "n", false, "print for each target what is cached and what would run")
+	f.BoolVarP(&c.flags.question, "question", "q", false, "print nothing; exit 1 if something would run")
+	f.StringVar(&c.flags.failOn, "fail-on", "", "exit 1 if a report has such rows, as in regressed,inconclusive:1%")
+	f.IntVar(&c.flags.limit, "limit", 0, "take only the first N items of each query")
+	f.IntVar(&c.flags.sample, "sample", 0, "take only N items of each query, always the same")
 	f.BoolVarP(&c.flags.again, "always-make", "B", false, "run everything again")
 	f.StringArrayVar(&c.flags.vars, "var", nil, "set a variable, as NAME=VALUE")
 	f.BoolVar(&c.flags.locked, "locked", false, "fail if the lock file would change")

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -49,6 +50,14 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 		return nil, err
 	}
 	return w, nil
+}
+
+// quietLoad is load for completions: what is wrong is not shown.
+func (c *cli) quietLoad() (*buildfile.Workspace, error) {
+	stderr := c.stderr
+	c.stderr = io.Discard
+	defer func() { c.stderr = stderr }()
+	return c.load(nil)
 }
 
 // report shows diagnostics; errors among them end the command.
