@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -73,6 +75,29 @@ func (w *world) onTerminal(meanwhile func(shown func() string), args ...string) 
 	return s.String()
 }
 
+// erased goes up some lines and clears the screen from there.
+var erased = regexp.MustCompile(`\x1b\[(\d+)A\r?\x1b\[J`)
+
+// visible returns the lines that are left on the terminal after text was written to it.
+func visible(text string) []string {
+	var lines []string
+	for text != "" {
+		until := erased.FindStringSubmatchIndex(text)
+		if until == nil {
+			until = []int{len(text), len(text), len(text), len(text)}
+		}
+		for line := range strings.Lines(text[:until[0]]) {
+			if line = strings.TrimSpace(ansi.Strip(line)); line != "" {
+				lines = append(lines, line)
+			}
+		}
+		up, _ := strconv.Atoi(text[until[2]:until[3]])
+		lines = lines[:max(len(lines)-up, 0)]
+		text = text[until[1]:]
+	}
+	return lines
+}
+
 // On a terminal a few lines are redrawn in place; the screen and the keyboard are left alone, and a build that does nothing prints
 // one line.
 func TestConsoleOnATerminal(t *testing.T) {
@@ -90,13 +115,13 @@ func TestConsoleOnATerminal(t *testing.T) {
 			t.Errorf("the terminal is told %q", not)
 		}
 	}
-	lines := strings.Split(strings.TrimSpace(ansi.Strip(shown)), "\n")
+	lines := visible(shown)
 	if last := lines[len(lines)-1]; !strings.Contains(last, "report  20 rows: 20 pass") {
 		t.Errorf("the last line is %q", last)
 	}
 
 	shown = w.onTerminal(func(func() string) {}, "report", "home="+w.home)
-	lines = strings.Split(strings.TrimSpace(ansi.Strip(shown)), "\n")
+	lines = visible(shown)
 	if len(lines) != 1 || !strings.Contains(lines[0], "20 cached") {
 		t.Errorf("a build that does nothing shows %q", lines)
 	}
