@@ -303,7 +303,15 @@ func (v *view) Perform(ctx context.Context, name string, p *Plan) *Outcome {
 	if o.Result != nil && o.Cached == NotCached {
 		v.node.asked.Store(true)
 	}
+	v.node.build.ended(v.node.target, name, o)
 	return o
+}
+
+// ended tells that what was started under name, on behalf of t as a whole, has ended. Instances tell with EventFinished.
+func (b *Build) ended(t *Target, name string, o *Outcome) {
+	if o.Cached == NotCached {
+		b.emit(Event{Type: EventProgress, Target: t, Text: name, Done: 1, Total: 1})
+	}
 }
 
 func (v *view) Emit(e Event) {

@@ -30,7 +30,8 @@ type Event struct {
 	Why string
 	// Took is how long the instance ran in this build.
 	Took time.Duration
-	// Attempt counts retries, from 1; After is how long the next one waits; for EventProgress of one instance.
+	// Attempt counts retries, from 1; After is how long the next one waits; for EventProgress of one instance. Without an Attempt,
+	// such an event tells that what was started under the name Text has ended and has no EventFinished of its own.
 	Attempt int
 	After   time.Duration
 	// Done, Total and Open are for EventTarget and EventProgress: rows finished, rows known, and whether more may come.

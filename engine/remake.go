@@ -135,6 +135,7 @@ func (n *node) again(ctx context.Context, row *Row, o *Outcome, d cas.Digest) er
 	}
 	p.bypass = true
 	now, _, _ := n.build.perform(ctx, v, i.Name(), p)
+	n.build.ended(n.target, i.Name(), now)
 	switch {
 	case now.Err != nil:
 		return now.Err

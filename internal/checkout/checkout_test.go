@@ -351,7 +351,7 @@ func TestLeftoversOfKilledProcesses(t *testing.T) {
 // failing is a store whose blobs can't be read to the end.
 type failing struct {
 	*castest.Memory
-	after int
+	after atomic.Int64
 }
 
 type failingReader struct {
@@ -369,7 +369,7 @@ func (f failingReader) Read(p []byte) (int, error) {
 
 func (f *failing) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 	r, err := f.Memory.Open(ctx, d)
-	if f.after--; f.after < 0 {
+	if f.after.Add(-1) < 0 {
 		return failingReader{r, syscall.EIO}, err
 	}
 	return r, err
@@ -392,7 +392,9 @@ func TestTroubleWhileWriting(t *testing.T) {
 	root := tree(t, m, 30)
 	for after := range 40 {
 		dir := t.TempDir()
-		shared := NewShared(&failing{m, after}, dir)
+		bad := &failing{Memory: m}
+		bad.after.Store(int64(after))
+		shared := NewShared(bad, dir)
 		_, err := shared.Tree(t.Context(), root)
 		if err == nil {
 			if after < 30 {

@@ -2,6 +2,7 @@ package ui
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/charmbracelet/x/ansi"
 
@@ -69,9 +71,24 @@ func (c *Console) Observe(e engine.Event) {
 	case engine.EventFinished:
 		c.finished(e)
 	case engine.EventProgress:
+		c.stopped(e)
+		if e.Attempt == 0 {
+			return
+		}
 		c.print(fmt.Sprintf("retry %s (attempt %d, in %s)", clean(e.Text), e.Attempt+1, e.After.Round(100*time.Millisecond)))
 	case engine.EventDiagnostic:
 		c.Note(e.Severity, e.Text)
+	}
+}
+
+// stopped forgets what runs no more: it backs off, or it ran on behalf of a target as a whole and is done.
+func (c *Console) stopped(e engine.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for name := range c.running {
+		if e.Text == name || e.Attempt > 0 && strings.HasPrefix(e.Text, name+": ") {
+			delete(c.running, name)
+		}
 	}
 }
 
@@ -80,10 +97,11 @@ func (c *Console) finished(e engine.Event) {
 	c.mu.Lock()
 	delete(c.running, name)
 	c.mu.Unlock()
-	text, failure := describe(e, name)
+	word, rest, failure := describe(e, name)
 	if !failure {
 		return
 	}
+	text := c.colored(red, word) + rest
 	c.mu.Lock()
 	n := len(c.shown)
 	seen := c.shown[text]
@@ -107,28 +125,40 @@ func Address(e engine.Event) string {
 	return t.InstanceName("", e.Instance)
 }
 
-// describe returns the line for an instance, and whether it is worth showing. What failed earlier, was skipped or cancelled follows
-// from something that was shown; failures that are results are in the report.
-func describe(e engine.Event, name string) (line string, failure bool) {
+// describe returns the line for an instance, its first word apart, and whether it is worth showing. What failed earlier, was skipped or
+// cancelled follows from something that was shown; failures that are results are in the report.
+func describe(e engine.Event, name string) (word, rest string, failure bool) {
 	o := e.Outcome
 	switch class := o.Class(); class {
 	case engine.ClassPass, engine.ClassSkipped, engine.ClassCancelled:
-		return "", false
+		return "", "", false
 	case engine.ClassUnavailable, engine.ClassInvalid, engine.ClassError:
-		return fmt.Sprintf("%s %s: %s", class, clean(name), clean(e.Why)), true
+		return string(class), fmt.Sprintf(" %s: %s", clean(name), clean(e.Why)), true
 	default:
 		if o.Cached != engine.NotCached || o.Notes["allowed"] != "" {
-			return "", false
+			return "", "", false
 		}
-		how := string(class)
 		if class == "fail" {
-			how = fmt.Sprintf("fail (exit %d)", o.Result.ExitCode)
+			rest = fmt.Sprintf(" (exit %d)", o.Result.ExitCode)
 		}
 		if missing := o.Result.Facts["missing"]; missing != "" {
-			how += ": it did not make " + missing
+			rest += ": it did not make " + clean(missing)
 		}
-		return fmt.Sprintf("%s %s", how, clean(name)), true
+		return string(class), rest + " " + clean(name), true
 	}
+}
+
+// The colours, as parameters of SGR.
+const (
+	red    = "1;31"
+	yellow = "33"
+)
+
+func (c *Console) colored(color, text string) string {
+	if !c.opts.Color {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
 // tail returns the last lines of the log, indented.
@@ -149,24 +179,42 @@ func (c *Console) tail(o *engine.Outcome) string {
 	return b.String()
 }
 
-// clean makes hostile text harmless: no escape sequence, control or bidirectional override reaches the terminal.
+// clean makes hostile text harmless: no escape sequence, control, line separator, or invisible character that changes the direction or
+// the place of others reaches the terminal.
 func clean(s string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t', r == '\n':
+		if r == '\t' || r == '\n' {
 			return r
-		case r < ' ', r >= 0x7f && r < 0xa0, r >= 0x202a && r <= 0x202e, r >= 0x2066 && r <= 0x2069, r == 0xfdd0, r == 0xfdd1:
-			return '�'
+		}
+		if unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Noncharacter_Code_Point) {
+			return '\uFFFD'
 		}
 		return r
-	}, strings.ToValidUTF8(s, "�"))
+	}, strings.ToValidUTF8(s, "\uFFFD"))
+}
+
+// oneLine is clean for text that must stay in its line.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || r == '\n' {
+			return ' '
+		}
+		return r
+	}, clean(s))
 }
 
 // Note shows a message once.
 func (c *Console) Note(severity, text string) {
 	line := clean(text)
 	if severity != "" {
-		line = strings.ToUpper(severity[:1]) + severity[1:] + ": " + line
+		word := strings.ToUpper(severity[:1]) + severity[1:] + ":"
+		switch severity {
+		case "error":
+			word = c.colored(red, word)
+		case "warning":
+			word = c.colored(yellow, word)
+		}
+		line = word + " " + line
 	}
 	c.mu.Lock()
 	seen := c.shown[line]
@@ -258,10 +306,12 @@ func (c *Console) paint() {
 	for _, p := range progress {
 		out = append(out, targetLine(p))
 	}
-	if n := max(lines-3, 1); len(out) > n {
+	if n := max(lines-3, 0); len(out) > n {
 		out = out[len(out)-n:]
 	}
-	out = append(out, c.runningLine())
+	if out = append(out, c.runningLine()); lines < 2 {
+		out = nil // there is no line to go back to
+	}
 	var b bytes.Buffer
 	c.erase(&b)
 	for _, l := range out {
@@ -273,7 +323,7 @@ func (c *Console) paint() {
 }
 
 func targetLine(p engine.Progress) string {
-	line := fmt.Sprintf(" %-12s %-9s %12s", clean(p.Target.Label.Name), p.Target.Rule, fraction(p))
+	line := fmt.Sprintf(" %-12s %-9s %12s", oneLine(p.Target.Label.Name), p.Target.Rule, fraction(p))
 	if n := p.Counts.Cached[engine.CachedLocal]; n > 0 {
 		line += fmt.Sprintf("  %d cached", n)
 	}
@@ -296,10 +346,10 @@ func (c *Console) runningLine() string {
 	for name, start := range c.running {
 		all = append(all, one{name, now - start})
 	}
-	slices.SortFunc(all, func(x, y one) int { return int(y.took - x.took) })
+	slices.SortFunc(all, func(x, y one) int { return cmp.Or(cmp.Compare(y.took, x.took), cmp.Compare(x.name, y.name)) })
 	line := fmt.Sprintf(" %s  %d running", elapsed(now-c.start), len(all))
 	for _, o := range all[:min(len(all), 4)] {
-		line += fmt.Sprintf(" · %s %s", clean(o.name), elapsed(o.took))
+		line += fmt.Sprintf(" · %s %s", oneLine(o.name), elapsed(o.took))
 	}
 	return line
 }
@@ -307,10 +357,8 @@ func (c *Console) runningLine() string {
 // elapsed writes a duration as people do.
 func elapsed(d time.Duration) string {
 	switch {
-	case d < 10*time.Second:
-		return fmt.Sprintf("%.1fs", d.Seconds())
 	case d < time.Minute:
-		return fmt.Sprintf("%.0fs", d.Seconds())
+		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())
 	case d < time.Hour:
 		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
 	}

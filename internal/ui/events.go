@@ -105,8 +105,10 @@ func (ev *Events) record(e engine.Event) record {
 		r.finished(e)
 	case engine.EventBuildFinished:
 		r.Outcome, r.Text, r.ExitCode = e.Text, "", &e.ExitCode
-	case engine.EventTarget:
-		r.Done, r.Total, r.Open = &e.Done, &e.Total, e.Open
+	case engine.EventTarget, engine.EventProgress:
+		if e.Attempt == 0 {
+			r.Done, r.Total, r.Open = &e.Done, &e.Total, e.Open
+		}
 	}
 	return r
 }
