@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -43,6 +44,8 @@ func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 	if err != nil {
 		return r.notStarted(err)
 	}
+	runtime.LockOSThread() // the command ends with the thread that starts it
+	defer runtime.UnlockOSThread()
 	begun := time.Now()
 	if err := r.start(cmd, s); err != nil {
 		return r.notStarted(err)
@@ -111,7 +114,7 @@ func (r *run) cmd(ctx context.Context, ended *atomic.Bool) (*exec.Cmd, error) {
 	}
 	cmd := exec.CommandContext(ctx, program)
 	cmd.Args, cmd.Env, cmd.Dir = argv, env, dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = r.umask.attributes()
 	cmd.WaitDelay = grace
 	cmd.Cancel = func() error {
 		ended.Store(true)

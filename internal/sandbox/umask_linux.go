@@ -22,6 +22,16 @@ func newUmask() umask {
 	return umask{old != contractMask}
 }
 
+// attributes are those of every command: a process group of its own, and the end of its first process with ours, however that comes.
+// The kernel means the thread that starts it, so that one must stay: see execute. A thread that ends anyway can't have it.
+func (u umask) attributes() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true}
+	if !u.different {
+		a.Pdeathsig = syscall.SIGKILL
+	}
+	return a
+}
+
 // start starts cmd. If our umask is another one, the process is forked by a thread with file-system attributes of its own, which ends
 // with its goroutine because it is never unlocked.
 func (u umask) start(cmd *exec.Cmd) (err error) {

@@ -17,3 +17,6 @@ func newUmask() umask {
 }
 
 func (umask) start(cmd *exec.Cmd) error { return start(cmd) }
+
+// attributes are those of every command: a process group of its own.
+func (umask) attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
