@@ -90,6 +90,8 @@ type Sources interface {
 	// set. Path is package-relative, or "//dir/file" for a file outside other packages. A directory is taken whole but for
 	// sub-packages, lock files, cbuild-out and .git.
 	Source(ctx context.Context, dir, path string) (engine.Artifact, error)
+	// Restore stores the sources with the digest d again, after the store lost something of them.
+	Restore(ctx context.Context, d cas.Digest) error
 }
 
 // Pins remembers what was found out about the outside world, so that later builds need not ask again. Requests and answers name

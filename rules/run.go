@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -66,7 +67,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	key := c.Key(system, sortedPairs(r.Platform))
 	p := &engine.Plan{
-		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor, uses: rt.Uses},
+		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor, sources: rt.Sources, uses: rt.Uses},
 		Pool:    engine.CPUPool,
 		Slots:   r.CPU,
 		Retries: r.retries(2),
@@ -280,6 +281,7 @@ type runAction struct {
 	key      engine.Key
 	preimage *engine.KeyBuilder
 	executor engine.Executor
+	sources  Sources
 	uses     *Uses
 }
 
@@ -289,7 +291,7 @@ func (a *runAction) Preimage() []byte { return a.preimage.Preimage() }
 // Do executes the command. A pass without a promised out is a fail: the next target could not use it.
 func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
 	a.uses.add(a.command.Tools, a.key)
-	res, err := a.executor.Execute(ctx, a.command)
+	res, err := a.execute(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -303,6 +305,27 @@ func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Resul
 		setFact(res, "network", "yes") // a comparison takes what is not a pass for inconclusive
 	}
 	return res, nil
+}
+
+// execute executes the command. A source that the store lost is stored again; whatever else it lost, the engine has made again.
+func (a *runAction) execute(ctx context.Context) (*engine.Result, error) {
+	var restored []cas.Digest
+	for {
+		res, err := a.executor.Execute(ctx, a.command)
+		var lost *engine.LostError
+		if !errors.As(err, &lost) || slices.Contains(restored, lost.Digest) || !a.isSource(lost.Digest) {
+			return res, err
+		}
+		if err := a.sources.Restore(ctx, lost.Digest); err != nil {
+			return nil, fmt.Errorf("%w; %w", lost, err)
+		}
+		restored = append(restored, lost.Digest)
+	}
+}
+
+// isSource reports whether one of the inputs with the digest d comes from the workspace.
+func (a *runAction) isSource(d cas.Digest) bool {
+	return slices.ContainsFunc(a.command.Mounts, func(m engine.Mount) bool { return m.Source && m.Digest == d })
 }
 
 func setFact(r *engine.Result, name, value string) {

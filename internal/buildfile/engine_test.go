@@ -2,6 +2,7 @@ package buildfile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -49,6 +50,8 @@ func (h *fakeHost) Source(ctx context.Context, _, path string) (engine.Artifact,
 	d, err := cas.PutBytes(ctx, h.store, []byte(path))
 	return engine.Artifact{Digest: d, Name: path, Source: true}, err
 }
+
+func (h *fakeHost) Restore(context.Context, cas.Digest) error { return errors.New("nothing is lost here") }
 
 func (h *fakeHost) Host(context.Context, []string, []string) ([]string, bool, error) {
 	return []string{"test"}, true, nil

@@ -98,7 +98,7 @@ func (s *Sources) file(ctx context.Context, rel string, fi fs.FileInfo) (cas.Dig
 		return cas.Digest{}, false, fmt.Errorf("%s: neither a file nor a directory", rel)
 	}
 	name := s.abs(rel)
-	if d, ok := s.table.lookup(name, stampOf(fi)); ok {
+	if d, ok := s.table.lookup(name, stampOf(fi)); ok && !s.fresh {
 		missing, err := s.store.Missing(ctx, []cas.Digest{d})
 		if err != nil || len(missing) == 0 {
 			return d, executable(fi), err

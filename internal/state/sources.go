@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,8 @@ type Sources struct {
 	root  string
 	store cas.Store
 	table *StatTable
+
+	fresh bool // read everything, whatever the table knows
 
 	mu   sync.Mutex
 	memo map[string]Source // guarded by mu
@@ -64,6 +67,34 @@ func (s *Sources) Source(ctx context.Context, dir, name string) (Source, error) 
 	}
 	s.memo[memo] = src
 	return src, nil
+}
+
+// Restore stores the sources with the digest d again, because the store lost something of them. It is an error if there are none, or if
+// they changed meanwhile.
+func (s *Sources) Restore(ctx context.Context, d cas.Digest) error {
+	again := &Sources{fs: s.fs, root: s.root, store: s.store, table: s.table, fresh: true}
+	s.mu.Lock()
+	memo := maps.Clone(s.memo)
+	s.mu.Unlock()
+	found := false
+	for key, src := range memo {
+		if src.Digest != d {
+			continue
+		}
+		found = true
+		dir, name, _ := strings.Cut(key, "\x00")
+		now, err := again.load(ctx, dir, name)
+		if err != nil {
+			return fmt.Errorf("source %q: %w", name, err)
+		}
+		if now.Digest != d {
+			return fmt.Errorf("source %q changed during the build: build again", name)
+		}
+	}
+	if !found {
+		return fmt.Errorf("no source is %v", d)
+	}
+	return nil
 }
 
 func (s *Sources) load(ctx context.Context, dir, name string) (Source, error) {
