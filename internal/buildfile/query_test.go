@@ -419,7 +419,7 @@ func TestQueryMaxAge(t *testing.T) {
 func TestQueryFilterFailsForOneItem(t *testing.T) {
 	w := newWeb(t)
 	w.serve("/x", `{"a": {"n": 1}, "b": {"n": "many"}, "c": {"n": 0}}`)
-	_, seen := w.build(`
+	b, seen := w.build(`
 query "q" {
   url   = "URL/x"
   items = page.json
@@ -436,7 +436,20 @@ run "filtered" {
 run "one" { command = ["x", query.q["b"].n] }
 run "other" { command = ["x", query.q["a"].n] }
 run "all" { command = keys(query.q) }
+collate "report" {
+  rows    = query.q
+  columns = { n = each.value.n }
+  formats = ["json"]
+}
 `)
+	for row, err := range b.Whole(t.Context(), engine.Label{Name: "report"}) {
+		if err != nil || row.Cells[0].Result == nil {
+			t.Fatalf("report: %v %v", err, row)
+		}
+		if got := row.Cells[0].Result.Facts["summary"]; got != `{"invalid":1,"item":1}` || row.Cells[0].Result.Facts["incomplete"] != "yes" {
+			t.Errorf("facts %v", row.Cells[0].Result.Facts)
+		}
+	}
 	var got []string
 	for line := range strings.SplitSeq(seen.lines(), "\n") {
 		if before, _, ok := strings.Cut(line, ": "); ok && strings.Contains(before, "[") {
