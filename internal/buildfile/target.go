@@ -234,6 +234,8 @@ func (w *Workspace) compileTargets(diags *Diagnostics) {
 		for _, t := range p.order {
 			p.compileBody(t)
 		}
+	}
+	if p := w.packages[""]; p != nil {
 		p.compileDefaults()
 	}
 }
@@ -416,7 +418,7 @@ func (t *target) rowShape() *shape {
 
 // compileDefaults resolves cbuild { default = […] }.
 func (p *pkg) compileDefaults() {
-	if p.root == nil || p.dir != "" {
+	if p.root == nil {
 		return
 	}
 	a := p.root.Body.Attributes["default"]
@@ -440,6 +442,11 @@ func (p *pkg) compileDefaults() {
 func (p *pkg) defaultTarget(e hclsyntax.Expression) *target {
 	if label, ok := literalKey(e); ok {
 		targets, err := p.ws.match(label, p.dir)
+		if err == nil && len(targets) == 1 && targets[0].private && targets[0].pkg != p {
+			p.diags.add(p.src, e.Range(), "Private target "+label, fmt.Sprintf("Only //%s may refer to it. Remove private = true at %s, or this reference.",
+				targets[0].pkg.dir, where(attr(targets[0], "private").SrcRange)))
+			return nil
+		}
 		if err != nil || len(targets) != 1 {
 			p.diags.add(p.src, e.Range(), "Unknown target "+label, "Write the label of a target, as in \"//dir:name\".")
 			return nil
