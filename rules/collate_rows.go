@@ -79,6 +79,13 @@ func (c *collation) collect(ctx context.Context, items iter.Seq2[engine.Item, er
 // item adds the rows of one element: one for each instance, or, in a comparison, one for each combination of keys on the axes that
 // are not compared.
 func (c *collation) item(ctx context.Context, item engine.Item) error {
+	if item.Err != nil && len(c.Compare) == 0 {
+		class := engine.ClassOf(item.Err)
+		if engine.Troubled(item.Err) {
+			c.head.Incomplete[string(class)]++
+		}
+		return c.add(&report.Row{Key: item.Key, Class: report.Class(class)}, columns{values: make([]engine.Value, len(c.Columns))}, nil)
+	}
 	columns := c.columns(ctx, item)
 	of, ok := item.Value.(*engine.Row)
 	switch {

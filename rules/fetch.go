@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bmatcuk/doublestar/v4"
+
 	"cbuild/engine"
 	"cbuild/rules/archive"
 )
@@ -19,13 +21,13 @@ import (
 // Fetch are the attributes of a fetch: a download.
 type Fetch struct {
 	Common
-	URL        engine.Value      `hcl:"url,required" doc:"Address, or a list of mirrors; null is unavailable."`
+	URL        engine.Value      `hcl:"url,required" doc:"Address (http, https, relative to a registry, or file: in the workspace), or a list of mirrors; null is unavailable."`
 	SHA256     *string           `hcl:"sha256" doc:"Expected SHA-256, in hexadecimal."`
 	BLAKE3     *string           `hcl:"blake3" doc:"Expected BLAKE3, in hexadecimal."`
 	Integrity  *string           `hcl:"integrity" doc:"Expected SRI digest, or h1: of an unpacked Go module."`
 	Unpack     engine.Value      `hcl:"unpack" doc:"true, or a format such as \"tar.gz\"."`
 	Strip      engine.Value      `hcl:"strip" doc:"Number of leading path elements to drop, or a prefix that every entry must have."`
-	Executable []string          `hcl:"executable" doc:"Globs of files that get the executable bit."`
+	Executable []string          `hcl:"executable" doc:"Globs of the files that get the executable bit."`
 	Headers    map[string]string `hcl:"headers" doc:"Headers of the request."`
 }
 
@@ -36,7 +38,8 @@ const fetchTimeout = 5 * time.Minute
 const treeName = "tree"
 
 // Plan implements Spec. With a checksum, from the attributes or a pin, the key is that and what is made of the download, not where it
-// comes from. Without one the download is made first and its checksum pinned under the address; then it is keyed like any other.
+// comes from. Without one the download is made first and its checksum pinned under the address; then it is keyed like any other. A
+// file of the workspace is its own checksum.
 func (r *Fetch) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
 	urls, err := r.urls(rt)
 	if err != nil {
@@ -45,20 +48,32 @@ func (r *Fetch) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan,
 	if len(urls) == 0 {
 		return nil, &engine.UnavailableError{Err: fmt.Errorf("%s: the registry does not have it", cmpOr(self.Instance.Key, self.Instance.Name()))}
 	}
+	urls, local, err := localFiles(ctx, rt, self, urls)
+	if err != nil {
+		return nil, err
+	}
 	f, err := r.download(rt, self, urls)
 	if err != nil {
 		return nil, &engine.InvalidError{Err: err}
+	}
+	f.local = local
+	p := engine.Plan{
+		Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries),
+		Shape: engine.OutSpec{Path: f.name, Dir: f.unpack != nil},
+		Ahead: sizeOf,
+	}
+	if len(local) == len(urls) {
+		p.Pool, p.Trivial = engine.NoPool, true
+	}
+	if file, ok := local[urls[0]]; ok && f.want.isZero() {
+		f.want = checksum{"blake3", file.Digest.Hex()}
 	}
 	if f.want.isZero() {
 		if err := f.usePin(); err != nil {
 			return nil, err
 		}
 	}
-	return f.plan(ctx, engine.Plan{
-		Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries),
-		Shape: engine.OutSpec{Path: f.name, Dir: f.unpack != nil},
-		Ahead: sizeOf,
-	})
+	return f.plan(ctx, p)
 }
 
 // plan returns p, the plan for f. If nothing says what the download should be, it is made now, so that it can be recorded under the
@@ -77,6 +92,40 @@ func (f *fetch) plan(ctx context.Context, p engine.Plan) (*engine.Plan, error) {
 	f.had = o.Result
 	p.Pool, p.Always = engine.NoPool, true // the work is done
 	return &p, nil
+}
+
+// localFiles stores those of the addresses that are files of the workspace. One that does not exist is left out if there are others.
+func localFiles(ctx context.Context, rt *Runtime, self Self, urls []string) (left []string, local map[string]engine.Artifact, err error) {
+	var missing error
+	for _, u := range urls {
+		path, ok := strings.CutPrefix(u, "file:")
+		if !ok {
+			left = append(left, u)
+			continue
+		}
+		if unescaped, err := url.PathUnescape(path); err == nil {
+			path = unescaped
+		}
+		file, err := rt.Sources.Source(ctx, self.Instance.Target.Label.Dir, path)
+		switch {
+		case err == nil && file.Kind == engine.TreeKind:
+			return nil, nil, invalidf("url: %q is a directory: name it in inputs", u)
+		case errors.As(err, new(*engine.InvalidError)) && len(urls) > 1:
+			missing = err
+			continue
+		case err != nil:
+			return nil, nil, err
+		}
+		if local == nil {
+			local = make(map[string]engine.Artifact)
+		}
+		local[u] = file
+		left = append(left, u)
+	}
+	if len(left) == 0 {
+		return nil, nil, missing
+	}
+	return left, local, nil
 }
 
 func cmpOr(a, b string) string {
@@ -126,8 +175,10 @@ func checkAddress(rt *Runtime, s string) error {
 			return fmt.Errorf("url: %q names no host", s)
 		}
 		return nil
+	case u.Scheme == "file" && strings.HasPrefix(s, "file:/") && (!strings.HasPrefix(s, "file://") || strings.HasPrefix(s, "file:///")):
+		return fmt.Errorf("url: %q is not in the workspace: write file:PATH in the package, or file://DIR/PATH from the workspace's root", s)
 	case u.Scheme == "file":
-		return fmt.Errorf("url: %q: file: addresses are not there yet; a file of the workspace can be named directly", s)
+		return nil
 	case resolver(rt, s) != nil:
 		return nil
 	}
@@ -149,15 +200,32 @@ func (r *Fetch) download(rt *Runtime, self Self, urls []string) (*fetch, error) 
 		return nil, err
 	}
 	if format == "" {
-		if r.Strip != nil || len(r.Executable) > 1 {
-			return nil, errors.New("strip and executable say how to unpack: add unpack = true")
+		if r.Strip != nil {
+			return nil, errors.New("strip: it says how to unpack: add unpack = true")
 		}
-		f.executable = len(r.Executable) == 1
-		return f, nil
+		f.executable, err = r.executable(f.name)
+		return f, err
 	}
 	f.name = treeName
 	f.unpack = &archive.Options{Format: format, Executable: r.Executable}
 	return f, r.strip(f.unpack)
+}
+
+// executable reports whether a download that is not unpacked gets the executable bit. A glob that does not mean it means nothing.
+func (r *Fetch) executable(name string) (bool, error) {
+	for _, g := range r.Executable {
+		ok, err := doublestar.Match(g, name)
+		if err != nil {
+			return false, fmt.Errorf("executable: %q is not a glob", g)
+		}
+		if ok {
+			return true, nil
+		}
+	}
+	if len(r.Executable) > 0 {
+		return false, fmt.Errorf("executable: no glob matches %s, which is not unpacked", name)
+	}
+	return false, nil
 }
 
 // format returns the format to unpack, "" if nothing is to be unpacked.
@@ -211,6 +279,9 @@ func lastElement(address string) string {
 		return "download"
 	}
 	name := path.Base(u.Path + u.Opaque)
+	if u.Scheme == "file" {
+		name = path.Base(strings.TrimPrefix(address, "file:")) // file://DIR/PATH has no host
+	}
 	if unescaped, err := url.PathUnescape(name); err == nil {
 		name = unescaped
 	}

@@ -23,6 +23,7 @@ type fetch struct {
 	rt      *Runtime
 	self    Self
 	urls    []string
+	local   map[string]engine.Artifact // those of urls that are files of the workspace
 	headers map[string]string
 	want    checksum // zero if nothing is known yet
 	timeout time.Duration
@@ -122,11 +123,15 @@ func resolver(rt *Runtime, address string) registry.Resolver {
 
 // mirrors returns where the file may be had, in the order in which they are tried.
 func (f *fetch) mirrors(ctx context.Context) ([]registry.Mirror, error) {
-	if f.rt.Offline {
-		return nil, &engine.TroubleError{Err: fmt.Errorf("%s: %w", f.urls[0], download.ErrOffline)}
-	}
 	var all []registry.Mirror
 	for _, u := range f.urls {
+		if _, local := f.local[u]; local {
+			all = append(all, registry.Mirror{URL: u, Any: true, Own: true})
+			continue
+		}
+		if f.rt.Offline {
+			continue
+		}
 		r := resolver(f.rt, u)
 		if r == nil {
 			all = append(all, registry.Mirror{URL: u, Any: true, Own: true})
@@ -137,6 +142,9 @@ func (f *fetch) mirrors(ctx context.Context) ([]registry.Mirror, error) {
 			return nil, err
 		}
 		all = append(all, some...)
+	}
+	if len(all) == 0 && f.rt.Offline {
+		return nil, &engine.TroubleError{Err: fmt.Errorf("%s: %w", f.urls[0], download.ErrOffline)}
 	}
 	return all, nil
 }
@@ -165,9 +173,8 @@ func (f *fetch) once(ctx context.Context, url string, file *os.File) (*received,
 		return nil, err
 	}
 	got := &received{hashes: newHashes(f.want)}
-	r := download.Request{URL: url, Headers: f.headers, Timeout: f.timeout, Local: true}
 	var err error
-	if got.size, err = f.rt.Client.Copy(ctx, io.MultiWriter(file, got.hashes), r); err != nil || f.want.isZero() {
+	if got.size, err = f.copy(ctx, url, io.MultiWriter(file, got.hashes)); err != nil || f.want.isZero() {
 		return got, err
 	}
 	have, err := got.hashes.of(f.want.function, file)
@@ -179,6 +186,23 @@ func (f *fetch) once(ctx context.Context, url string, file *os.File) (*received,
 		shown = f.urls[0]
 	}
 	return nil, &mismatchError{url: shown, want: f.want, got: have, size: got.size, where: f.self.Where, target: f.self.Instance.Target.Label.Name}
+}
+
+// copy writes what url names to w and returns its size.
+func (f *fetch) copy(ctx context.Context, url string, w io.Writer) (int64, error) {
+	source, ok := f.local[url]
+	if !ok {
+		return f.rt.Client.Copy(ctx, w, download.Request{URL: url, Headers: f.headers, Timeout: f.timeout, Local: true})
+	}
+	r, err := f.rt.Store.Open(ctx, source.Digest)
+	if errors.Is(err, cas.ErrNotFound) {
+		return 0, &engine.LostError{Digest: source.Digest, Err: err}
+	}
+	if err != nil {
+		return 0, err
+	}
+	n, err := io.Copy(w, r)
+	return n, errors.Join(err, r.Close())
 }
 
 // result stores what file holds.

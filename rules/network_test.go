@@ -516,22 +516,28 @@ func TestKeyOfAFetch(t *testing.T) {
 func TestMistakesInAFetch(t *testing.T) {
 	n := newNetwork(t)
 	rt := n.runtime(false)
+	rt.Sources = files{n, map[string]string{"dir/": ""}}
 	short, sri := "abc", "md5-abc"
 	sum := strings.Repeat("ab", 32)
 	for want, f := range map[string]*rules.Fetch{
-		"url: want a string":     {URL: int64(1)},
-		"url: \"ftp":             {URL: "ftp://a.example/x"},
-		"names no host":          {URL: "https:///x"},
-		"not there yet":          {URL: "file:x"},
-		"sha256: ":               {URL: "https://a.example/x", SHA256: &short},
-		"integrity: ":            {URL: "https://a.example/x", Integrity: &sri},
-		"one of":                 {URL: "https://a.example/x", SHA256: &sum, BLAKE3: &sum},
-		"can't be told":          {URL: "https://a.example/x", Unpack: true},
-		"unknown archive format": {URL: "https://a.example/x", Unpack: "rar"},
-		"unpack: want":           {URL: "https://a.example/x", Unpack: int64(1)},
-		"add unpack":             {URL: "https://a.example/x", Strip: int64(1)},
-		"strip: want a number":   {URL: "https://a.example/x.zip", Unpack: true, Strip: true},
-		"strip: want a whole":    {URL: "https://a.example/x.zip", Unpack: true, Strip: 1.5},
+		"url: want a string":       {URL: int64(1)},
+		"url: \"ftp":               {URL: "ftp://a.example/x"},
+		"names no host":            {URL: "https:///x"},
+		"is not in the workspace":  {URL: "file:/etc/passwd"},
+		"not in the workspace: wr": {URL: "file:///etc/passwd"},
+		"there is no nope":         {URL: "file:nope"},
+		"is a directory":           {URL: "file:dir"},
+		"no glob matches x":        {URL: "https://a.example/x", Executable: []string{"bin/*"}},
+		"is not a glob":            {URL: "https://a.example/x", Executable: []string{"["}},
+		"sha256: ":                 {URL: "https://a.example/x", SHA256: &short},
+		"integrity: ":              {URL: "https://a.example/x", Integrity: &sri},
+		"one of":                   {URL: "https://a.example/x", SHA256: &sum, BLAKE3: &sum},
+		"can't be told":            {URL: "https://a.example/x", Unpack: true},
+		"unknown archive format":   {URL: "https://a.example/x", Unpack: "rar"},
+		"unpack: want":             {URL: "https://a.example/x", Unpack: int64(1)},
+		"add unpack":               {URL: "https://a.example/x", Strip: int64(1)},
+		"strip: want a number":     {URL: "https://a.example/x.zip", Unpack: true, Strip: true},
+		"strip: want a whole":      {URL: "https://a.example/x.zip", Unpack: true, Strip: 1.5},
 	} {
 		_, err := n.planned(rt, f)
 		if engine.ClassOf(err) != engine.ClassInvalid || !strings.Contains(fmt.Sprint(err), want) {

@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -16,11 +15,17 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Query are the attributes of a query: a question to a registry, whose answer is a collection of items.
+// Query are the attributes of a query: a question to a registry or to any server, whose answer is a collection of items.
 type Query struct {
 	Common
-	Registry string       `hcl:"registry" doc:"Name of a registry."`
-	Args     engine.Value `hcl:"args" doc:"What is asked of the registry."`
+	Registry string            `hcl:"registry" doc:"Name of a registry; else write url and items."`
+	Args     engine.Value      `hcl:"args" doc:"What is asked of the registry."`
+	URL      engine.Value      `hcl:"url" doc:"Address of the first page, or an object of several starts, each followed on its own."`
+	Items    PageExpr          `hcl:"items" doc:"The items of a page: an object, or a for expression, over page."`
+	Next     PageExpr          `hcl:"next" doc:"Address of the next page, relative or not, or null; default: the Link header with rel=next."`
+	Headers  map[string]string `hcl:"headers" doc:"Headers of the requests."`
+	MaxAge   time.Duration     `hcl:"max_age" doc:"Pinned answers that are older are asked for again."`
+	Pin      string            `hcl:"pin" one:"full digest" doc:"Whether the answers themselves are pinned (default up to 1 MiB each) or their digests."`
 }
 
 // Plan implements Spec. A query has no action of its own.
@@ -35,22 +40,53 @@ const (
 	openQuestions = 32
 )
 
+// A part of a query is asked on its own: it hands its pages to deliver, in their order, until that returns false.
+type part func(ctx context.Context, deliver func(registry.Page) bool) error
+
 // Query implements Querier. The parts of the query are asked side by side; items come as the answers do. An answer that is pinned is
 // not asked for again, one that was asked for is pinned. When a part fails, the others still yield their items, then the sequence
 // yields the first error.
 func (r *Query) Query(ctx context.Context, rt *Runtime, self Self) iter.Seq2[engine.Item, error] {
 	return func(yield func(engine.Item, error) bool) {
-		starts, err := r.starts(rt)
+		parts, err := r.parts(rt, self)
 		if err != nil {
 			yield(engine.Item{}, &engine.InvalidError{Err: err})
 			return
 		}
 		out := emission{self: self, yield: yield, seen: map[string]firstItem{}}
-		failed := r.ask(ctx, rt, self, starts, func(a answer) bool { return out.items(a) })
-		if failed != nil && !out.stopped {
+		if failed := ask(ctx, parts, out.items); failed != nil && !out.stopped {
 			yield(engine.Item{}, failed)
 		}
 	}
+}
+
+func (r *Query) parts(rt *Runtime, self Self) ([]part, error) {
+	a := asker{Query: r, rt: rt, self: self}
+	switch generic := r.URL != nil || r.Items.Value != nil; {
+	case generic && r.Registry != "":
+		return nil, errors.New("a query has either registry or url and items")
+	case generic:
+		return a.addresses()
+	case r.Registry == "":
+		return nil, errors.New("a query has either registry or url and items")
+	}
+	starts, err := r.starts(rt)
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]part, len(starts))
+	for i, start := range starts {
+		parts[i] = func(ctx context.Context, deliver func(registry.Page) bool) error {
+			pages, err := a.start(ctx, start)
+			for _, p := range pages {
+				if !deliver(p) {
+					break
+				}
+			}
+			return err
+		}
+	}
+	return parts, nil
 }
 
 func (r *Query) starts(rt *Runtime) ([]registry.Start, error) {
@@ -69,32 +105,36 @@ func (r *Query) starts(rt *Runtime) ([]registry.Start, error) {
 	return starts, nil
 }
 
-// An answer is what came of one start.
-type answer struct {
-	pages []registry.Page
-	err   error
-}
-
-// ask answers the starts side by side and hands the answers to deliver in the order in which they come, until that returns false. It
-// returns the first error.
-func (r *Query) ask(ctx context.Context, rt *Runtime, self Self, starts []registry.Start, deliver func(answer) bool) (failed error) {
+// ask follows the parts side by side and hands their pages to deliver as they come, until that returns false. It returns the first
+// error.
+func ask(ctx context.Context, parts []part, deliver func(registry.Page) bool) (failed error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	type answer struct {
+		page registry.Page
+		err  error
+	}
 	answers := make(chan answer)
+	send := func(a answer) bool {
+		select {
+		case answers <- a:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
 	var group errgroup.Group
 	group.Go(func() error {
 		defer close(answers)
 		var workers errgroup.Group
 		workers.SetLimit(openQuestions)
-		for _, start := range starts {
+		for _, p := range parts {
 			if ctx.Err() != nil {
 				break
 			}
 			workers.Go(func() error {
-				pages, err := r.answer(ctx, rt, self, start)
-				select {
-				case answers <- answer{pages, err}:
-				case <-ctx.Done():
+				if err := p(ctx, func(page registry.Page) bool { return send(answer{page: page}) }); err != nil {
+					send(answer{err: err})
 				}
 				return nil
 			})
@@ -102,13 +142,10 @@ func (r *Query) ask(ctx context.Context, rt *Runtime, self Self, starts []regist
 		return workers.Wait()
 	})
 	for a := range answers {
-		if a.err != nil {
-			if failed == nil {
-				failed = a.err
-			}
-			continue
-		}
-		if !deliver(a) {
+		switch {
+		case a.err != nil && failed == nil:
+			failed = a.err
+		case a.err == nil && !deliver(a.page):
 			cancel()
 		}
 	}
@@ -119,142 +156,6 @@ func (r *Query) ask(ctx context.Context, rt *Runtime, self Self, starts []regist
 		failed = ctx.Err()
 	}
 	return failed
-}
-
-// answer returns the pages of start, from the pins if they are there.
-func (r *Query) answer(ctx context.Context, rt *Runtime, self Self, start registry.Start) ([]registry.Page, error) {
-	label := self.Instance.Target.Label
-	if text, ok := rt.Pins.Pin(label, start.Request); ok {
-		pages, err := decodePages([]byte(text))
-		if err != nil {
-			return nil, fmt.Errorf("the pinned answer to %q: %w", start.Request, err)
-		}
-		return pages, nil
-	}
-	o := self.View.Perform(ctx, start.Request, &engine.Plan{Action: &question{rt: rt, start: start, timeout: r.Timeout}, Pool: engine.NetPool, Retries: r.retries(netRetries)})
-	if o.Err != nil {
-		return nil, o.Err
-	}
-	out, ok := o.Result.Out(answerName)
-	if !ok {
-		return nil, fmt.Errorf("%s: no answer", start.Request)
-	}
-	text, err := cas.ReadAll(ctx, rt.Store, out.Digest, maxPages)
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer to %q: %w", start.Request, err)
-	}
-	if err := rt.Pins.SetPin(label, start.Request, string(text)); err != nil {
-		return nil, err
-	}
-	return decodePages(text)
-}
-
-const (
-	answerName = "answer.json"
-	maxPages   = 1 << 30
-)
-
-// A question is the action that asks one start. Its result is never stored: what lasts is the pin.
-type question struct {
-	rt      *Runtime
-	start   registry.Start
-	timeout time.Duration
-}
-
-func (q *question) Key() engine.Key  { return engine.Key{} }
-func (q *question) Preimage() []byte { return nil }
-
-func (q *question) Do(ctx context.Context, emit func(engine.Event)) (*engine.Result, error) {
-	begun := time.Now()
-	ctx, done := withTimeout(ctx, q.timeout)
-	var pages []registry.Page
-	for page, err := range q.start.Pages(ctx) {
-		if err != nil {
-			return nil, done(err)
-		}
-		emit(engine.Event{Type: engine.EventQueryPage, Text: page.Request})
-		pages = append(pages, page)
-	}
-	if err := done(nil); err != nil {
-		return nil, err
-	}
-	text, err := encodePages(pages)
-	if err != nil {
-		return nil, err
-	}
-	d, err := cas.PutBytes(ctx, q.rt.Store, text)
-	if err != nil {
-		return nil, err
-	}
-	out := engine.Output{Path: answerName, Artifact: engine.Artifact{Digest: d, Name: answerName}}
-	return &engine.Result{Outs: []engine.Output{out}, Took: time.Since(begun)}, nil
-}
-
-// withTimeout bounds an attempt. The function it returns frees the context and turns err, if the bound is what caused it, into trouble
-// that may pass.
-func withTimeout(parent context.Context, limit time.Duration) (context.Context, func(error) error) {
-	if limit <= 0 {
-		return parent, func(err error) error { return err }
-	}
-	ctx, cancel := context.WithTimeout(parent, limit)
-	return ctx, func(err error) error {
-		expired := ctx.Err() != nil && parent.Err() == nil
-		cancel()
-		if err != nil && expired {
-			return engine.Transient(fmt.Errorf("not done after %v: %w", limit, err))
-		}
-		return err
-	}
-}
-
-// pageText and itemText are the canonical form of an answer: members in the order of their names, no space.
-type (
-	pageText struct {
-		Items   []itemText `json:"items"`
-		Request string     `json:"request"`
-	}
-	itemText struct {
-		Key   string       `json:"key"`
-		Value engine.Value `json:"value"`
-	}
-)
-
-func encodePages(pages []registry.Page) ([]byte, error) {
-	texts := make([]pageText, len(pages))
-	for i, p := range pages {
-		texts[i] = pageText{Request: p.Request, Items: make([]itemText, len(p.Items))}
-		for j, item := range p.Items {
-			texts[i].Items[j] = itemText{Key: item.Key, Value: item.Value}
-		}
-	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(texts); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-func decodePages(text []byte) ([]registry.Page, error) {
-	var texts []pageText
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&texts); err != nil {
-		return nil, err
-	}
-	pages := make([]registry.Page, len(texts))
-	for i, t := range texts {
-		pages[i] = registry.Page{Request: t.Request, Items: make([]engine.Item, len(t.Items))}
-		for j, item := range t.Items {
-			value, err := plain(item.Value)
-			if err != nil {
-				return nil, err
-			}
-			pages[i].Items[j] = engine.Item{Key: item.Key, Value: value}
-		}
-	}
-	return pages, nil
 }
 
 // A firstItem is where a key was first seen, and with which value.
@@ -271,16 +172,14 @@ type emission struct {
 	stopped bool
 }
 
-// items yields what a brings and reports whether more is wanted.
-func (e *emission) items(a answer) bool {
-	for _, p := range a.pages {
-		for _, item := range p.Items {
-			if e.stopped {
-				return false
-			}
-			if e.first(p.Request, item) {
-				e.stopped = !e.yield(item, nil)
-			}
+// items yields what p brings and reports whether more is wanted.
+func (e *emission) items(p registry.Page) bool {
+	for _, item := range p.Items {
+		if e.stopped {
+			return false
+		}
+		if e.first(p.Request, item) {
+			e.stopped = !e.yield(item, nil)
 		}
 	}
 	return !e.stopped

@@ -17,8 +17,8 @@ import (
 // A Spec is the evaluated attributes of one instance. Fields with the tag `hcl:"name"` are attributes; `hcl:"name,required"` must
 // be there. The types are: string, bool, int, float64, time.Duration ("90s"), Size, *T for what may be absent, []string,
 // map[string]string, engine.Text, []engine.Text, map[string]engine.Text, []engine.Input (a list, or a map of destinations),
-// engine.Shape (the tag has ",shape"), engine.Value (anything), engine.Object, []engine.Toolchain, Rows (a stream), Expr, and
-// []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in the documentation,
+// engine.Shape (the tag has ",shape"), engine.Value (anything), engine.Object, []engine.Toolchain, Rows (a stream), Expr, PageExpr,
+// and []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in the documentation,
 // and `key:"no"` marks those that enter no key.
 type Spec interface {
 	// Plan turns the attributes into a plan for the instance self. A mistake in an attribute is an *engine.InvalidError that names
@@ -45,6 +45,16 @@ type Rows func(ctx context.Context) iter.Seq2[engine.Item, error]
 
 // Expr is an expression over `each` that a rule evaluates itself, once for each row. The value is plain data with Artifacts.
 type Expr func(ctx context.Context, each engine.Item) (engine.Value, error)
+
+// A PageExpr is an expression over `page` that a query evaluates itself, once for each answer. The zero PageExpr stands for an
+// absent attribute.
+type PageExpr struct {
+	// Value evaluates it as a whole, Items element by element.
+	Value func(ctx context.Context, p *Page) (engine.Value, error)
+	Items func(ctx context.Context, p *Page) iter.Seq2[engine.Item, error]
+	// Status is set if it mentions page.status: then an answer such as 404 is a page like any other.
+	Status bool
+}
 
 // Size is a number of bytes, written as a number or as in "512MB" or "4GiB".
 type Size int64

@@ -138,6 +138,9 @@ func (s *scope) set(dst reflect.Value, at *attribute) *evalError {
 			return at.stream.items(ctx, p, t, view)
 		})))
 		return nil
+	case at.field.typ == typePageExpr:
+		dst.Set(reflect.ValueOf(s.pageExpr(at)))
+		return nil
 	case at.field.typ == typeExpr:
 		dst.Set(reflect.ValueOf(s.closure(at.list[0])))
 		return nil
@@ -185,13 +188,23 @@ func (t *target) query(ctx context.Context, v engine.View) iter.Seq2[engine.Item
 				if werr == nil && !keep {
 					continue
 				}
-				err = werr.outcome()
+				item.Err, err = itemError(werr)
 			}
 			if !yield(item, err) || err != nil {
 				return
 			}
 		}
 	}
+}
+
+// itemError sorts out whether the failure of a filter concerns only its item, or the query.
+func itemError(e *evalError) (item, query error) {
+	err := e.outcome()
+	switch engine.ClassOf(err) {
+	case engine.ClassInvalid, engine.ClassSkipped:
+		return err, nil
+	}
+	return nil, err
 }
 
 func (t *target) querySpec(ctx context.Context, v engine.View, i engine.Instance) (rules.Querier, error) {

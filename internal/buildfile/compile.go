@@ -31,7 +31,9 @@ type expr struct {
 	each *hcl.Range
 	// files is set if it reads files of the workspace.
 	files bool
-	bad   bool
+	// status is set if it mentions page.status.
+	status bool
+	bad    bool
 	// needs are the attributes that a `for` mentions of its elements.
 	needs map[*hclsyntax.ForExpr]*need
 }
@@ -49,6 +51,7 @@ func (e *expr) merge(part *expr, attr string, spine bool) {
 		e.each = part.each
 	}
 	e.files = e.files || part.files
+	e.status = e.status || part.status
 	e.bad = e.bad || part.bad
 }
 
@@ -84,6 +87,8 @@ type allow struct {
 	axes bool
 	// of is what each.value is, if known.
 	of *shape
+	// page is set in the parts of a query that are evaluated for each answer.
+	page bool
 	// targets is false where no target may be mentioned, as in a variable.
 	targets bool
 }
@@ -244,7 +249,9 @@ func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return c.element(e, root, steps)
 	case "host", "path", "self":
 		return c.constant(e, root, steps)
-	case "param", "secret", "pool", "import", "rule", "page":
+	case "page":
+		return c.page(e, root, steps)
+	case "param", "secret", "pool", "import", "rule":
 		c.mistake(root.SrcRange, root.Name+" is not yet supported", "This version of cbuild has no "+root.Name+" references.")
 		return e
 	}

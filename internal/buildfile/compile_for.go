@@ -34,6 +34,8 @@ func (c *compiler) forExpr(e *hclsyntax.ForExpr, spine bool) {
 	value := binding{name: e.ValVar, need: mentioned}
 	if t := collection(e.CollExpr); t != nil {
 		value.of = t.elements()
+	} else if _, ok := unparen(e.CollExpr).(*pageNode); ok {
+		value.of = &shape{} // of any fields, of which those that are mentioned are converted
 	}
 	depth := len(c.bound)
 	if e.KeyVar != "" {

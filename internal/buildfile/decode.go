@@ -21,6 +21,7 @@ var (
 	typeRows       = reflect.TypeFor[rules.Rows]()
 	typeExpr       = reflect.TypeFor[rules.Expr]()
 	typeExprs      = reflect.TypeFor[[]rules.Expr]()
+	typePageExpr   = reflect.TypeFor[rules.PageExpr]()
 	typeNamedExprs = reflect.TypeFor[[]engine.Named[rules.Expr]]()
 )
 

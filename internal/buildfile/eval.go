@@ -3,6 +3,7 @@ package buildfile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 	"time"
@@ -65,6 +66,9 @@ func (s *scope) blame(d *Diagnostic) *evalError {
 		e.cause = s.trouble
 	case s.unusable != nil:
 		e.cause = s.unusable
+	}
+	if s.t != nil && s.page != nil {
+		e.instance = fmt.Sprintf("%s, page %d, %s", s.t.ref(), s.page.Index, s.page.URL)
 	}
 	if s.t != nil && (s.hasEach || len(s.axes) > 0) {
 		t := engine.Target{Rule: s.t.rule, Label: s.t.label, Repeated: s.t.repeated}

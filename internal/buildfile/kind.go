@@ -35,7 +35,6 @@ var commonAttrs = []string{"description", "for_each", "matrix", "private", "tags
 var laterAttrs = map[string][]string{
 	"":          {"pool"},
 	"run":       {"depfile", "secret_env"},
-	"query":     {"headers", "items", "max_age", "next", "pin", "url"},
 	"toolchain": {"archives", "bin", "components", "env"},
 	"collate":   {"template"},
 }

@@ -50,7 +50,7 @@ func TestResolve(t *testing.T) {
 		{"", []string{"aa"}, "[]", `Did you mean "a"?`},
 		{"", []string{"//lob:zlib"}, "[]", `Did you mean "lib"?`},
 		{"", []string{"run.a"}, "[]", `Did you mean "a"?`},
-		{"", []string{"a[x]"}, "[]", "not yet supported"},
+		{"", []string{"a[x]"}, "[]", "whole target"},
 		{"", []string{"@failed"}, "[]", "not yet supported"},
 		{"", []string{"tag:fast"}, "[]", "no target has the tag"},
 	} {

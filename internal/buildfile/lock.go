@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/google/renameio/v2"
 	"github.com/hashicorp/hcl/v2/hclwrite"
@@ -21,6 +22,7 @@ import (
 
 	"cbuild/cas"
 	"cbuild/engine"
+	"cbuild/rules"
 )
 
 // The names of the lock file and of the directory beside it for long lists of pins.
@@ -40,8 +42,8 @@ const lockHeader = "# Written by cbuild: what the outside world answered. Commit
 // A Lock holds the answers that are pinned in a workspace. It implements rules.Pins. All methods may be called concurrently.
 //
 // BUILD.lock.hcl has a block for each target, sorted: few pins as request = answer, many as one digest of the file
-// BUILD.lock.d/LABEL.ndjson, whose lines {"request":…,"answer":…} are sorted by request. Equal pins are equal bytes. Pins of
-// targets that no longer exist stay until Drop.
+// BUILD.lock.d/LABEL.ndjson, whose lines {"request":…,"answer":…} are sorted by request; an answer that may age says "asked":…,
+// when. Equal pins are equal bytes. Pins of targets that no longer exist stay until Drop.
 type Lock struct {
 	root string
 	opts LockOptions
@@ -101,6 +103,9 @@ func clonePins(pins map[string]map[string]string) map[string]map[string]string {
 	}
 	return out
 }
+
+// Locked reports whether every change is refused.
+func (l *Lock) Locked() bool { return l.opts.Locked }
 
 // Pin returns the answer that is pinned for request of target.
 func (l *Lock) Pin(target engine.Label, request string) (answer string, ok bool) {
@@ -171,14 +176,14 @@ type Change struct {
 	Target, Request, Before, After string
 }
 
-// Diff returns what Save would change, by target and request.
+// Diff returns what Save would change, by target and request, but for the times at which answers were asked for.
 func (l *Lock) Diff() []Change {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var changes []Change
 	for label, m := range l.pins {
 		for request, answer := range m {
-			if had := l.before[label][request]; had != answer {
+			if had := l.before[label][request]; !sameAnswer(had, answer) {
 				changes = append(changes, Change{label, request, had, answer})
 			}
 		}
@@ -196,13 +201,20 @@ func (l *Lock) Diff() []Change {
 	return changes
 }
 
+// sameAnswer reports whether two pins differ at most in when they were asked for.
+func sameAnswer(a, b string) bool {
+	_, x := rules.SplitAsked(a)
+	_, y := rules.SplitAsked(b)
+	return x == y && (a == "") == (b == "")
+}
+
 // Save writes the pins, if they changed. After a kill at any moment the lock is the old one or the new one.
 func (l *Lock) Save() error {
-	if len(l.Diff()) == 0 {
-		return nil
-	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if maps.EqualFunc(l.pins, l.before, func(a, b map[string]string) bool { return maps.Equal(a, b) }) {
+		return nil
+	}
 	if l.opts.Locked {
 		return errors.New("--locked: " + LockName + " would change")
 	}
@@ -290,6 +302,9 @@ func inline(m map[string]string) bool {
 		return false
 	}
 	for request, answer := range m {
+		if asked, _ := rules.SplitAsked(answer); !asked.IsZero() {
+			return false // its time has a place of its own in an answer file
+		}
 		if len(request)+len(answer) > maxInlinePin || !norm.NFC.IsNormalString(request) || !norm.NFC.IsNormalString(answer) {
 			return false
 		}
@@ -301,6 +316,7 @@ func inline(m map[string]string) bool {
 type answerLine struct {
 	Request string `json:"request"`
 	Answer  string `json:"answer"`
+	Asked   string `json:"asked,omitempty"`
 }
 
 func encodeAnswers(m map[string]string) []byte {
@@ -308,7 +324,11 @@ func encodeAnswers(m map[string]string) []byte {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	for _, request := range sortedKeys(m) {
-		_ = enc.Encode(answerLine{request, m[request]}) // two strings into memory
+		line := answerLine{Request: request, Answer: m[request]}
+		if asked, answer := rules.SplitAsked(m[request]); !asked.IsZero() {
+			line.Answer, line.Asked = answer, asked.Format(time.RFC3339)
+		}
+		_ = enc.Encode(line) // strings into memory
 	}
 	return b.Bytes()
 }
@@ -374,6 +394,9 @@ func decodeAnswers(name string, data []byte) (map[string]string, error) {
 			return nil, fmt.Errorf("%s/%s: %w", LockDir, name, err)
 		}
 		m[line.Request] = line.Answer
+		if t, err := time.Parse(time.RFC3339, line.Asked); err == nil {
+			m[line.Request] = rules.JoinAsked(t, line.Answer)
+		}
 	}
 	return m, nil
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"strconv"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -139,6 +141,9 @@ func (n *targetNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	if err != nil {
 		return cty.DynamicVal, n.missing(s, err)
 	}
+	if row.Err != nil {
+		return cty.DynamicVal, n.unusable(s, row)
+	}
 	return s.leaf(row, n.steps, ctx, n.Range(), n.raw, n.need)
 }
 
@@ -162,6 +167,12 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+isWord(engine.ClassOf(err)), err)))
 }
 
+// unusable says that the element of row can't be used.
+func (n *targetNode) unusable(s *scope, row *engine.Row) hcl.Diagnostics {
+	name := row.Target.InstanceName(row.Key, nil)
+	return failed(n.Range(), "No usable result", sentence(s.skip(name+" "+isWord(engine.ClassOf(row.Err)), row.Err)))
+}
+
 // endedBy returns what becomes of a reader of t, which as a whole ended with err.
 func endedBy(t *target, err error) error {
 	var no *engine.NoRowError
@@ -181,6 +192,9 @@ func (n *targetNode) whole(s *scope) (cty.Value, hcl.Diagnostics) {
 	for row, err := range s.view.Whole(s.ctx, n.target.label) {
 		if err != nil {
 			return cty.DynamicVal, n.missing(s, err)
+		}
+		if row.Err != nil {
+			return cty.DynamicVal, n.unusable(s, row)
 		}
 		for _, o := range row.Cells {
 			if class := o.Class(); !usable(class) {
@@ -237,7 +251,7 @@ func (s *scope) leaf(v engine.Value, steps []step, ctx *hcl.EvalContext, rng hcl
 // advance takes one step from v; ok is false where only the converted value knows how.
 func (s *scope) advance(v engine.Value, st *step, ctx *hcl.EvalContext) (next engine.Value, ok bool, diags hcl.Diagnostics) {
 	switch v.(type) {
-	case engine.Object, *cell, branch:
+	case engine.Object, []engine.Value, *cell, branch:
 	default:
 		return nil, false, nil
 	}
@@ -256,6 +270,12 @@ func (s *scope) advance(v engine.Value, st *step, ctx *hcl.EvalContext) (next en
 			return nil, false, failed(st.rng, fmt.Sprintf("No attribute %q", key), didYouMean(key, mapKeys(v), oneOf("There are", sortedKeys(v))))
 		}
 		return next, true, nil
+	case []engine.Value:
+		i, nerr := strconv.Atoi(key)
+		if nerr != nil || i < 0 || i >= len(v) {
+			return nil, false, failed(st.rng, fmt.Sprintf("No element %s", key), fmt.Sprintf("The list has %d elements, counted from 0.", len(v)))
+		}
+		return v[i], true, nil
 	case branch:
 		next, err = s.choose(v, key)
 	case *cell:
@@ -310,6 +330,8 @@ func sentence(err error) string {
 func looksLikeName(s string) bool {
 	for i := range len(s) {
 		switch c := s[i]; {
+		case c == ':' && strings.HasPrefix(s[i:], "://"):
+			return true
 		case c == ' ' || c == ':':
 			return false
 		case c == '.' || c == '[' || c == '(' || c == '/' || c == '_':

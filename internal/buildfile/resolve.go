@@ -11,7 +11,8 @@ import (
 )
 
 // Resolve returns the targets that patterns name: name, :name, dir:name, //dir:name, //dir/..., //..., tag:TAG. Without patterns
-// these are the defaults: those of the cbuild block, else the targets of the current package that nobody refers to.
+// these are the defaults: those of the cbuild block, else the targets of the current package that nobody refers to. Instances are
+// left to Select.
 func (w *Workspace) Resolve(patterns []string) ([]*engine.Target, *Diagnostics) {
 	diags := new(Diagnostics)
 	var found []*target
@@ -65,8 +66,12 @@ func (w *Workspace) defaultTargets() []*target {
 // match returns the targets that pattern names, seen from the package dir.
 func (w *Workspace) match(pattern, dir string) ([]*target, error) {
 	switch {
-	case strings.ContainsAny(pattern, "[]"), strings.HasPrefix(pattern, "@"):
+	case strings.ContainsAny(pattern, "[]"):
+		return nil, errors.New("here it takes a whole target, without [KEY]")
+	case strings.HasPrefix(pattern, "@"):
 		return nil, errNotYet
+	case slices.Contains(strings.FieldsFunc(pattern, func(r rune) bool { return r == '/' || r == ':' }), ".."):
+		return nil, errors.New("a label never has \"..\": write //DIR:NAME from the workspace's root")
 	case strings.HasPrefix(pattern, "tag:"):
 		return w.tagged(strings.TrimPrefix(pattern, "tag:"))
 	}

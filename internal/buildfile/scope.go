@@ -13,6 +13,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"cbuild/engine"
+	"cbuild/rules"
 )
 
 // A scope is one evaluation: what `each` is, what may be asked of the build, and the artifacts that were mentioned so far. It is
@@ -28,6 +29,8 @@ type scope struct {
 	value   engine.Value
 	axes    []string
 	values  []engine.Value
+
+	page *rules.Page
 
 	artifacts []engine.Artifact
 	// unusable is the first reference that had no usable result, and trouble the first error that is not about the expression,

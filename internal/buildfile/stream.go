@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"cbuild/engine"
+	"cbuild/rules"
 )
 
 // A stream is an expression that yields elements one by one: a collection that is followed as it grows, a `for` over one, or
@@ -20,6 +21,14 @@ type stream struct {
 	of   *shape
 	// name is the attribute, for messages.
 	name string
+	// page is what `page` is, if the elements are made of one.
+	page *rules.Page
+}
+
+func (st *stream) scope(ctx context.Context, p *pkg, t *target, view engine.View) *scope {
+	s := newScope(ctx, p, t, view)
+	s.page = st.page
+	return s
 }
 
 // items yields the elements of st. Errors end it.
@@ -42,13 +51,17 @@ func (st *stream) follow(ctx context.Context, p *pkg, t *target, view engine.Vie
 			st.follow(ctx, p, t, view, e.local.compiled, e.local.compiled.Expression, yield)
 			return
 		}
+	case *pageNode:
+		if st.followPage(ctx, p, t, view, holder, e, yield) {
+			return
+		}
 	case *hclsyntax.ForExpr:
 		if !e.Group && streams(e.CollExpr) {
 			st.followFor(ctx, p, t, view, holder, e, yield)
 			return
 		}
 	}
-	s := newScope(ctx, p, t, view)
+	s := st.scope(ctx, p, t, view)
 	items, err := s.elementsOf(holder, e)
 	if err != nil {
 		yield(engine.Item{}, err.outcome())
@@ -70,6 +83,8 @@ func streams(e hclsyntax.Expression) bool {
 		return len(e.steps) == 0 && e.local.compiled != nil && streams(e.local.compiled.Expression)
 	case *hclsyntax.ForExpr:
 		return !e.Group && streams(e.CollExpr)
+	case *pageNode:
+		return true
 	}
 	return false
 }
@@ -80,7 +95,7 @@ func followRows(ctx context.Context, view engine.View, of *target, yield func(en
 			yield(engine.Item{}, endedBy(of, err))
 			return
 		}
-		if !yield(engine.Item{Key: row.Key, Value: enterItem(row)}, nil) {
+		if !yield(engine.Item{Key: row.Key, Value: enterItem(row), Err: row.Err}, nil) {
 			return
 		}
 	}
@@ -97,10 +112,10 @@ func enterItem(row *engine.Row) engine.Value {
 // followFor evaluates a `for` element by element.
 func (st *stream) followFor(ctx context.Context, p *pkg, t *target, view engine.View, holder *expr, f *hclsyntax.ForExpr, yield func(engine.Item, error) bool) {
 	st.follow(ctx, p, t, view, holder, f.CollExpr, func(item engine.Item, err error) bool {
-		if err != nil {
+		if err != nil || item.Err != nil {
 			return yield(item, err)
 		}
-		s := newScope(ctx, p, t, view)
+		s := st.scope(ctx, p, t, view)
 		out, keep, eerr := s.iteration(holder, f, item)
 		if eerr != nil {
 			yield(engine.Item{}, eerr.outcome())
@@ -112,6 +127,7 @@ func (st *stream) followFor(ctx context.Context, p *pkg, t *target, view engine.
 
 // iteration evaluates the body of f for one element.
 func (s *scope) iteration(holder *expr, f *hclsyntax.ForExpr, item engine.Item) (out engine.Item, keep bool, eerr *evalError) {
+	loopKey, item := s.loopKey(item), unlisted(item)
 	v, err := s.cty(item.Value, holder.needs[f], false)
 	if err != nil {
 		return out, false, s.wrong(holder.src, f.CollExpr.Range(), "Unusable element "+item.Key, err)
@@ -119,7 +135,7 @@ func (s *scope) iteration(holder *expr, f *hclsyntax.ForExpr, item engine.Item) 
 	ctx := s.ectx.NewChild()
 	ctx.Variables = map[string]cty.Value{f.ValVar: v}
 	if f.KeyVar != "" {
-		ctx.Variables[f.KeyVar] = cty.StringVal(item.Key)
+		ctx.Variables[f.KeyVar] = loopKey
 	}
 	part := func(e hclsyntax.Expression) (cty.Value, *evalError) {
 		v, diags := e.Value(ctx)

@@ -87,8 +87,11 @@ func (w *Workspace) declare(diags *Diagnostics) {
 
 func attr(t *target, name string) *hclsyntax.Attribute { return t.block.Body.Attributes[name] }
 
-// queryFields returns the fields of the items of t, if its registry is written as a literal and known.
+// queryFields returns the fields of the items of t, if they are written as an object, or its registry as a literal and known.
 func (p *pkg) queryFields(t *target) []string {
+	if items := attr(t, "items"); items != nil {
+		return literalFields(items.Expr)
+	}
 	a := attr(t, "registry")
 	if a == nil || p.ws.opts.Fields == nil {
 		return nil
@@ -98,6 +101,25 @@ func (p *pkg) queryFields(t *target) []string {
 		return nil
 	}
 	return p.ws.opts.Fields(v.AsString())
+}
+
+// literalFields returns the names of the members of the items that e makes, if it writes them.
+func literalFields(e hclsyntax.Expression) []string {
+	f, ok := unparen(e).(*hclsyntax.ForExpr)
+	if !ok || f.Group {
+		return nil
+	}
+	obj, ok := unparen(f.ValExpr).(*hclsyntax.ObjectConsExpr)
+	if !ok || !literalKeys(obj) {
+		return nil
+	}
+	names := []string{}
+	for _, item := range obj.Items {
+		name, _ := literalKey(item.KeyExpr)
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }
 
 // axisNames returns the names of the axes of a literal matrix.
@@ -212,6 +234,8 @@ func (w *Workspace) compileTargets(diags *Diagnostics) {
 		for _, t := range p.order {
 			p.compileBody(t)
 		}
+	}
+	if p := w.packages[""]; p != nil {
 		p.compileDefaults()
 	}
 }
@@ -280,6 +304,9 @@ func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 	switch f.typ {
 	case typeRows:
 		p.compileRows(t, at, a)
+	case typePageExpr:
+		at.expr = p.compile(a.Expr, t, a.Name, allow{page: true, targets: true}, false)
+		t.needs = append(t.needs, at.expr.uses...)
 	case typeExpr, typeExprs, typeNamedExprs:
 		p.compileColumns(t, at, a)
 	default:
@@ -391,7 +418,7 @@ func (t *target) rowShape() *shape {
 
 // compileDefaults resolves cbuild { default = […] }.
 func (p *pkg) compileDefaults() {
-	if p.root == nil || p.dir != "" {
+	if p.root == nil {
 		return
 	}
 	a := p.root.Body.Attributes["default"]
@@ -415,6 +442,11 @@ func (p *pkg) compileDefaults() {
 func (p *pkg) defaultTarget(e hclsyntax.Expression) *target {
 	if label, ok := literalKey(e); ok {
 		targets, err := p.ws.match(label, p.dir)
+		if err == nil && len(targets) == 1 && targets[0].private && targets[0].pkg != p {
+			p.diags.add(p.src, e.Range(), "Private target "+label, fmt.Sprintf("Only //%s may refer to it. Remove private = true at %s, or this reference.",
+				targets[0].pkg.dir, where(attr(targets[0], "private").SrcRange)))
+			return nil
+		}
 		if err != nil || len(targets) != 1 {
 			p.diags.add(p.src, e.Range(), "Unknown target "+label, "Write the label of a target, as in \"//dir:name\".")
 			return nil

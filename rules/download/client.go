@@ -101,6 +101,10 @@ type Request struct {
 	Timeout time.Duration
 	// Local permits the scheme file.
 	Local bool
+	// Wants reports whether the body of an answer other than 200 is wanted, too; nil wants none.
+	Wants func(code int) bool
+	// Head, if set, is called with the status, the headers and the final address of the answer, before its body is written.
+	Head func(code int, header http.Header, final *url.URL)
 }
 
 // Bytes returns the body of r, which must have a Max.
@@ -162,8 +166,11 @@ func (c *Client) once(parent context.Context, w io.Writer, u *url.URL, r Request
 		return 0, classify(parent, ctx, u, err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
+	if resp.StatusCode != http.StatusOK && (r.Wants == nil || !r.Wants(resp.StatusCode)) {
 		return 0, c.refused(u, resp)
+	}
+	if r.Head != nil {
+		r.Head(resp.StatusCode, resp.Header, resp.Request.URL)
 	}
 	watch.start()
 	n, err := copyBody(w, watch.reader(resp.Body), r.Max, resp.ContentLength)

@@ -35,6 +35,9 @@ var (
 	passing     = []int{408, 425, 429, 500, 502, 503, 504}
 )
 
+// Unavailable reports whether code says that a host does not have, or does not give, what was asked for.
+func Unavailable(code int) bool { return slices.Contains(unavailable, code) }
+
 func retryable(code int) bool { return slices.Contains(passing, code) }
 
 // classified wraps e as what it means for the build.

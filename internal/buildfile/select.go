@@ -1,0 +1,301 @@
+package buildfile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"cbuild/engine"
+)
+
+// A Selection is what the patterns of a command line select of one target.
+type Selection struct {
+	Target *engine.Target
+	// Keys are the elements that are named as they are. Both Keys and Match are nil where all of the target is selected, or all
+	// but what is excluded.
+	Keys []string
+	// Match, if not nil, reports whether the instance with these keys is selected: in a target of whose instances only some are.
+	Match func(key string, axes []string) bool
+
+	// globs report whether some instance with the key may be selected, beyond Keys; nil if none.
+	globs func(key string) bool
+}
+
+// Includes reports whether the instance with these keys is selected: of a row that is evaluated, all cells are, but only those that
+// are included are shown and published.
+func (s *Selection) Includes(key string, axes []string) bool {
+	return s.Match == nil || s.Match(key, axes)
+}
+
+// Want returns what the engine is to be asked for.
+func (s *Selection) Want() engine.Want {
+	return engine.Want{Label: s.Target.Label, Keys: s.Keys, Match: s.globs}
+}
+
+// A pattern is one pattern of the command line, applied to one target.
+type pattern struct {
+	text string
+	t    *target
+	// keys are what stands in the brackets: for the key, if the target has one, then for its axes. None selects all.
+	keys []keyPattern
+}
+
+// A keyPattern is a key, or a glob over keys.
+type keyPattern struct {
+	text string
+	glob bool
+}
+
+func (k keyPattern) match(key string) bool {
+	if k.glob {
+		return globMatch(k.text, key)
+	}
+	return k.text == key
+}
+
+func (p *pattern) match(key string, axes []string) bool {
+	all := axes
+	if p.t.repeated {
+		all = append([]string{key}, axes...)
+	}
+	if len(p.keys) > len(all) {
+		return false
+	}
+	for i, k := range p.keys {
+		if !k.match(all[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Select returns what patterns select but exclude does not, by target. A pattern is one of Resolve, or one target with instances:
+// check[KEY], check[KEY][AXISKEY], each a key or a glob in which * stands for any text and ? for any character. Without patterns
+// the defaults are selected.
+func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostics) {
+	diags := new(Diagnostics)
+	var wanted []pattern
+	if len(patterns) == 0 {
+		for _, t := range w.defaultTargets() {
+			wanted = append(wanted, pattern{t: t})
+		}
+	}
+	wanted = append(wanted, w.patterns(patterns, diags)...)
+	unwanted := w.patterns(exclude, diags)
+	var list []Selection
+	var order []*target
+	for _, p := range wanted {
+		if !slices.Contains(order, p.t) {
+			order = append(order, p.t)
+		}
+	}
+	for _, t := range order {
+		if s, ok := selection(t, of(t, wanted), of(t, unwanted)); ok {
+			list = append(list, s)
+		}
+	}
+	if len(list) == 0 && !diags.HasErrors() {
+		detail := "There is no target in //" + w.Package + "."
+		if len(order) > 0 {
+			detail = "Everything that was asked for is excluded."
+		}
+		diags.plain("Nothing to build", detail)
+	}
+	return list, diags
+}
+
+// of returns the patterns that concern t.
+func of(t *target, patterns []pattern) []pattern {
+	var own []pattern
+	for _, p := range patterns {
+		if p.t == t {
+			own = append(own, p)
+		}
+	}
+	return own
+}
+
+// patterns resolves each text to patterns of single targets.
+func (w *Workspace) patterns(texts []string, diags *Diagnostics) []pattern {
+	var list []pattern
+	for _, text := range texts {
+		name, keys, err := cutKeys(text)
+		var targets []*target
+		if err == nil {
+			targets, err = w.match(name, w.Package)
+		}
+		if err != nil {
+			diags.plain(unknownSummary(text, err), sentence(err))
+			continue
+		}
+		for _, t := range targets {
+			if err := t.checkKeys(keys, len(targets)); err != nil {
+				diags.plain("Unknown instance "+text, sentence(err))
+				break
+			}
+			list = append(list, pattern{text, t, keys})
+		}
+	}
+	return list
+}
+
+// cutKeys splits name[key][key] into the name and its keys. A key in quotes is taken as it is.
+func cutKeys(text string) (name string, keys []keyPattern, err error) {
+	name, rest, found := strings.Cut(text, "[")
+	if !found {
+		if strings.Contains(text, "]") {
+			return "", nil, errors.New("a ] without [: write NAME[KEY]")
+		}
+		return text, nil, nil
+	}
+	inner, ok := strings.CutSuffix(rest, "]")
+	if !ok {
+		return "", nil, errors.New("an instance is written NAME[KEY]")
+	}
+	for part := range strings.SplitSeq(inner, "][") {
+		if part == "" {
+			return "", nil, errors.New("a key is empty: write [*] for all")
+		}
+		if part[0] == '"' {
+			if part, err = strconv.Unquote(part); err != nil {
+				return "", nil, errors.New("a key has a quote that does not end")
+			}
+			keys = append(keys, keyPattern{part, false})
+			continue
+		}
+		keys = append(keys, keyPattern{part, strings.ContainsAny(part, "*?")})
+	}
+	return name, keys, nil
+}
+
+// checkKeys says what is wrong with keys for instances of t, as far as that is known before the build. Of is among how many targets
+// t is.
+func (t *target) checkKeys(keys []keyPattern, of int) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	dims := len(t.axes)
+	if t.repeated {
+		dims++
+	}
+	switch {
+	case of > 1:
+		return errors.New("keys belong to one target, but the pattern names several")
+	case dims == 0:
+		return fmt.Errorf("%s has neither for_each nor matrix: write %s", t.ref(), t.label.Name)
+	case len(keys) > dims:
+		return fmt.Errorf("instances of %s have %s", t.ref(), plural(dims, "key"))
+	case t.where != nil && t.rule != "query":
+		return nil // what it drops is known in the build
+	}
+	for i, k := range keys {
+		known, what := t.knownKeys(i)
+		if known == nil || slices.ContainsFunc(known, k.match) {
+			continue
+		}
+		return errors.New(didYouMean(k.text, slices.Values(known), oneOf(fmt.Sprintf("No %s of %s is like this; there are", what, t.ref()), firstOf(known, 12))))
+	}
+	return nil
+}
+
+func firstOf(names []string, n int) []string {
+	if len(names) > n {
+		return append(slices.Clone(names[:n]), "…")
+	}
+	return names
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// knownKeys returns the keys of dimension i if the files say them, and what they are keys of.
+func (t *target) knownKeys(i int) (keys []string, what string) {
+	if t.repeated {
+		if i == 0 {
+			if t.keys == nil {
+				return nil, "key"
+			}
+			return sortedKeys(t.keys), "key"
+		}
+		i--
+	}
+	if i < len(t.axisKeys) {
+		return t.axisKeys[i], fmt.Sprintf("key on the axis %q", t.axes[i])
+	}
+	return nil, "key"
+}
+
+// selection returns what wanted selects of t but unwanted does not; ok is false if that is certainly nothing.
+func selection(t *target, wanted, unwanted []pattern) (s Selection, ok bool) {
+	if t.engine == nil {
+		return s, false
+	}
+	whole := slices.ContainsFunc(wanted, func(p pattern) bool { return len(p.keys) == 0 })
+	if slices.ContainsFunc(unwanted, func(p pattern) bool { return len(p.keys) == 0 }) {
+		return s, false
+	}
+	s.Target = t.engine
+	if whole && len(unwanted) == 0 {
+		return s, true
+	}
+	s.Match = func(key string, axes []string) bool {
+		matches := func(p pattern) bool { return p.match(key, axes) }
+		return slices.ContainsFunc(wanted, matches) && !slices.ContainsFunc(unwanted, matches)
+	}
+	if !t.repeated {
+		return s, true // its one row is evaluated as a whole
+	}
+	var globs []pattern
+	for _, p := range wanted {
+		if len(p.keys) > 0 && !p.keys[0].glob {
+			if !excludedWhole(p.keys[0].text, unwanted) && !slices.Contains(s.Keys, p.keys[0].text) {
+				s.Keys = append(s.Keys, p.keys[0].text)
+			}
+			continue
+		}
+		globs = append(globs, p)
+	}
+	if len(globs) > 0 {
+		s.globs = func(key string) bool {
+			return slices.ContainsFunc(globs, func(p pattern) bool { return len(p.keys) == 0 || p.keys[0].match(key) }) && !excludedWhole(key, unwanted)
+		}
+	}
+	return s, s.Keys != nil || s.globs != nil
+}
+
+// excludedWhole reports whether every instance with the key is excluded.
+func excludedWhole(key string, unwanted []pattern) bool {
+	return slices.ContainsFunc(unwanted, func(p pattern) bool { return len(p.keys) == 1 && p.keys[0].match(key) })
+}
+
+// globMatch reports whether text matches glob, in which * stands for any text, slashes included, and ? for any character. It takes
+// time in proportion to the product of their lengths at worst.
+func globMatch(glob, text string) bool {
+	g, s := []rune(glob), []rune(text)
+	i, j, star, mark := 0, 0, -1, 0
+	for j < len(s) {
+		switch {
+		case i < len(g) && g[i] == '*':
+			star, mark = i, j
+			i++
+		case i < len(g) && (g[i] == '?' || g[i] == s[j]):
+			i++
+			j++
+		case star >= 0:
+			mark++
+			i, j = star+1, mark
+		default:
+			return false
+		}
+	}
+	for i < len(g) && g[i] == '*' {
+		i++
+	}
+	return i == len(g)
+}
