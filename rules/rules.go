@@ -115,8 +115,10 @@ type Runtime struct {
 	Store    cas.Store
 	Executor engine.Executor
 	Sources  Sources
-	Pins     Pins
-	System   System
+	// Restore, if set, stores again a source that the store lost.
+	Restore func(context.Context, cas.Digest) error
+	Pins    Pins
+	System  System
 	// Registries are the known ones by name.
 	Registries map[string]registry.Registry
 	// Machine identifies this machine in conditions.

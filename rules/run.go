@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path"
@@ -66,7 +67,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	key := c.Key(system, sortedPairs(r.Platform))
 	p := &engine.Plan{
-		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor, uses: rt.Uses},
+		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor, uses: rt.Uses, restore: rt.Restore},
 		Pool:    engine.CPUPool,
 		Slots:   r.CPU,
 		Retries: r.retries(2),
@@ -281,6 +282,7 @@ type runAction struct {
 	preimage *engine.KeyBuilder
 	executor engine.Executor
 	uses     *Uses
+	restore  func(context.Context, cas.Digest) error
 }
 
 func (a *runAction) Key() engine.Key  { return a.key }
@@ -290,6 +292,12 @@ func (a *runAction) Preimage() []byte { return a.preimage.Preimage() }
 func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
 	a.uses.add(a.command.Tools, a.key)
 	res, err := a.executor.Execute(ctx, a.command)
+	for range a.command.Mounts {
+		if !a.restored(ctx, err) {
+			break
+		}
+		res, err = a.executor.Execute(ctx, a.command)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -303,6 +311,13 @@ func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Resul
 		setFact(res, "network", "yes") // a comparison takes what is not a pass for inconclusive
 	}
 	return res, nil
+}
+
+// restored reports whether err says that a source is lost, which is stored again now. What another action made is the engine's
+// business.
+func (a *runAction) restored(ctx context.Context, err error) bool {
+	var lost *engine.LostError
+	return a.restore != nil && errors.As(err, &lost) && a.restore(ctx, lost.Digest) == nil
 }
 
 func setFact(r *engine.Result, name, value string) {

@@ -227,10 +227,12 @@ func (s *session) bind(base, machine string) {
 	goRegistry := registry.NewGo(registry.GoOptions{
 		Client: s.client, Env: s.cli.env, GoEnv: registry.GoCommand, CacheDir: filepath.Join(base, "sumdb"),
 	})
+	files := state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)
 	s.runtime = &rules.Runtime{
 		Store:      s.store,
 		Executor:   sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs")),
-		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},
+		Sources:    &sources{files},
+		Restore:    files.Restore,
 		Pins:       s.lock,
 		System:     sandbox.NewSystem("/"),
 		Registries: map[string]registry.Registry{"go": goRegistry},

@@ -66,6 +66,26 @@ func (s *Sources) Source(ctx context.Context, dir, name string) (Source, error) 
 	return src, nil
 }
 
+// Restore stores again the source with digest d, whose content the store lost. The error wraps cas.ErrNotFound if no source that was
+// asked for has that content any more.
+func (s *Sources) Restore(ctx context.Context, d cas.Digest) error {
+	var names []string
+	s.mu.Lock()
+	for memo, src := range s.memo {
+		if src.Digest == d {
+			names = append(names, memo)
+		}
+	}
+	s.mu.Unlock()
+	for _, memo := range names {
+		dir, name, _ := strings.Cut(memo, "\x00")
+		if src, err := s.load(ctx, dir, name); err == nil && src.Digest == d {
+			return nil
+		}
+	}
+	return fmt.Errorf("source %v: %w", d, cas.ErrNotFound)
+}
+
 func (s *Sources) load(ctx context.Context, dir, name string) (Source, error) {
 	rel, clean, err := place(dir, name)
 	if err != nil {

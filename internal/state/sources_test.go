@@ -414,3 +414,39 @@ func TestEveryCallFailsOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheStoreLostIsStoredAgain(t *testing.T) {
+	w := newWorkspace(t, map[string]string{"a": "1", "d/b": "2"})
+	table := OpenStatTable(vfs.OS, clock.System, w.table)
+	old(table)
+	s := NewSources(vfs.OS, w.root, w.store, table)
+	for _, name := range []string{"a", "d"} {
+		src, err := s.Source(t.Context(), "", name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		lost := []cas.Digest{src.Digest}
+		for e, err := range cas.Walk(t.Context(), w.store, src.Digest) {
+			if src.Tree && err == nil {
+				lost = append(lost, e.Digest)
+			}
+		}
+		for _, d := range lost {
+			w.memory.Delete(d)
+		}
+		if err := s.Restore(t.Context(), src.Digest); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if missing, err := w.store.Missing(t.Context(), lost); err != nil || len(missing) > 0 {
+			t.Errorf("%s: still missing %v (%v)", name, missing, err)
+		}
+		layout(t, w.root, map[string]string{"a": "changed", "d/b": "changed"})
+		if err := s.Restore(t.Context(), src.Digest); !errors.Is(err, cas.ErrNotFound) {
+			t.Errorf("%s: what changed since was restored: %v", name, err)
+		}
+		layout(t, w.root, map[string]string{"d/b": "2"})
+	}
+	if err := s.Restore(t.Context(), cas.Of([]byte("never asked for"))); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("what is no source was restored: %v", err)
+	}
+}
