@@ -151,11 +151,20 @@ func (n *node) want(ctx context.Context, w Want) {
 	reading.Go(func() { n.wantMatching(ctx, w) })
 	for _, key := range w.Keys {
 		reading.Go(func() {
-			if _, err := n.demand(ctx, key); err != nil {
+			if _, err := n.demand(ctx, key); err != nil && !n.tells(key) {
 				n.build.finish(n.target, &Row{Target: n.target, Key: key}, &Outcome{Err: notWanted(err)}, "", 0)
 			}
 		})
 	}
+}
+
+// tells reports whether the row of key tells itself what becomes of it.
+func (n *node) tells(key string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, running := n.rows[key]
+	place, finished := n.places[hashKey(key)]
+	return running || finished && place != dropped
 }
 
 // notWanted says what it means for who asked for a row by its key that there is none.
@@ -198,7 +207,7 @@ func (n *node) candidates(ctx context.Context) ([]string, error) {
 			return over.candidates(ctx)
 		}
 	}
-	return n.keys(ctx)
+	return n.elementKeys(ctx)
 }
 
 // Drain starts nothing new from now on: what runs is finished, everything else is cancelled. It may be called at any time, and
@@ -214,6 +223,9 @@ func (b *Build) draining() bool {
 	}
 }
 
+// stopped reports whether nothing new is to be begun.
+func (b *Build) stopped() bool { return b.draining() || b.group.ctx.Err() != nil }
+
 // Whole yields the rows of a target in the order of their keys, after Run, followed by the error that ended it early, if any.
 func (b *Build) Whole(ctx context.Context, l Label) iter.Seq2[*Row, error] {
 	return b.nodes[l].whole(ctx)
@@ -225,8 +237,12 @@ func (b *Build) emit(e Event) {
 	}
 }
 
-// finish counts the outcome of an instance of row, or of t as a whole if row is nil, and tells the observer.
+// finish counts the outcome of an instance of row, or of t as a whole if row is nil, and tells the observer. What was begun ahead and
+// nobody wants any more, because the build is complete, is no outcome.
 func (b *Build) finish(t *Target, row *Row, o *Outcome, why string, took time.Duration) {
+	if b.complete.Load() && o.Class() == ClassCancelled {
+		return
+	}
 	b.mu.Lock()
 	c := b.counts[t.Label]
 	if c == nil {
@@ -341,7 +357,7 @@ func (n *node) whole(ctx context.Context) iter.Seq2[*Row, error] {
 			}
 			return 1
 		})
-		c := cursor{feed: &n.feed}
+		c := cursor{feed: &n.feed, random: true}
 		for _, p := range places {
 			c.place = p.place
 			row, err := c.next(ctx)

@@ -56,7 +56,13 @@ func (n *node) demandOver(ctx context.Context, key string) error {
 		}
 		return err
 	}
-	n.takeDemanded(r.Elements())
+	select {
+	case <-n.ready:
+		n.takeDemanded(r.Elements())
+	case <-n.listed: // the axes are not known: neither is any row
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	return nil
 }
 
@@ -65,7 +71,7 @@ func (n *node) takeDemanded(items []Item) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, item := range items {
-		if !n.known(item.Key) {
+		if !n.known(item.Key) && !n.build.stopped() {
 			n.items++
 			n.admit(item, n.items-1)
 		}
@@ -77,7 +83,7 @@ func (n *node) reach(key string) (*row, *want, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if item, ok := n.pending[key]; ok {
-		if n.build.draining() {
+		if n.build.stopped() {
 			return nil, nil, ErrCancelled
 		}
 		n.admitPendingItem(item)
@@ -117,8 +123,26 @@ func (n *node) finishedRow(key string) (*Row, error) {
 	return r, err
 }
 
-// keys waits until every element was taken and returns their keys in order.
+// keys waits until all keys are known and returns them in order. Where drops instances, that is when all of them are finished: else
+// the answer would depend on how far they are.
 func (n *node) keys(ctx context.Context) ([]string, error) {
+	if n.target.Where == nil {
+		return n.elementKeys(ctx)
+	}
+	n.demandAll()
+	select {
+	case <-n.finished:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err := n.feed.end(); err != nil {
+		return nil, err
+	}
+	return n.knownKeys(ctx)
+}
+
+// elementKeys waits until every element was taken and returns their keys in order. Some of those that where drops may be among them.
+func (n *node) elementKeys(ctx context.Context) ([]string, error) {
 	n.mu.Lock()
 	n.listing = true
 	n.mu.Unlock()

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"io"
 	"iter"
+	"math"
 	"sync"
 )
 
@@ -35,14 +37,14 @@ type feed struct {
 
 // chunk is where a run of sealed rows lies in the spool.
 type chunk struct {
-	first, rows int
-	spool       Spool
-	offset      int64
-	size        int
+	first  int
+	spool  Spool
+	offset int64
+	ends   []uint32 // where each row ends, from offset
 }
 
-// tailRows is how many rows a feed keeps in memory before it seals the older half of them.
-const tailRows = 512
+// tailRows is how many rows a feed keeps in memory before it seals the older half of them. It is a variable for tests.
+var tailRows = 512
 
 func (f *feed) append(r *Row) {
 	f.mu.Lock()
@@ -66,16 +68,21 @@ func (f *feed) seal(n int) error {
 		return err
 	}
 	var data []byte
-	for _, r := range f.tail[:n] {
+	ends := make([]uint32, n)
+	for i, r := range f.tail[:n] {
 		if data, err = f.codec.append(data, r); err != nil {
 			return err
 		}
+		if len(data) > math.MaxUint32 {
+			return errors.New("rows too large to be sealed")
+		}
+		ends[i] = uint32(len(data))
 	}
 	offset, err := spool.Append(data)
 	if err != nil {
 		return err
 	}
-	f.chunks = append(f.chunks, chunk{first: f.sealed, rows: n, spool: spool, offset: offset, size: len(data)})
+	f.chunks = append(f.chunks, chunk{first: f.sealed, spool: spool, offset: offset, ends: ends})
 	f.sealed += n
 	f.tail = append(make([]*Row, 0, tailRows+1), f.tail[n:]...)
 	return nil
@@ -87,6 +94,13 @@ func (f *feed) close(err error) {
 	defer f.mu.Unlock()
 	f.closed, f.err = true, err
 	f.notify()
+}
+
+// end returns what the feed was closed with.
+func (f *feed) end() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
 }
 
 // notify wakes all who wait for a change. f.mu is held.
@@ -117,6 +131,7 @@ type cursor struct {
 	chunk  chunk
 	loaded []*Row // the rows of chunk
 	stream bool   // counts for the look-ahead
+	random bool   // reads single rows, not whole chunks
 }
 
 // next returns the row at the cursor and moves on. It waits if the feed may still grow. At the end it returns nil and the error with
@@ -185,8 +200,17 @@ func (f *feed) chunkOf(place int) chunk {
 
 // read returns the row at the cursor from the sealed chunk at, and moves on.
 func (c *cursor) read(at chunk) (*Row, error) {
+	if c.random {
+		i := c.place - at.first
+		rows, err := c.feed.load(at, i, i+1)
+		if err != nil {
+			return nil, err
+		}
+		c.place++
+		return rows[0], nil
+	}
 	if c.loaded == nil || c.chunk.first != at.first {
-		rows, err := c.feed.load(at)
+		rows, err := c.feed.load(at, 0, len(at.ends))
 		if err != nil {
 			return nil, err
 		}
@@ -207,17 +231,22 @@ func (c *cursor) read(at chunk) (*Row, error) {
 	return row, nil
 }
 
-func (f *feed) load(at chunk) ([]*Row, error) {
-	data := make([]byte, at.size)
-	if _, err := at.spool.ReadAt(data, at.offset); err != nil {
+// load returns the rows from begin to end of a chunk.
+func (f *feed) load(at chunk, begin, end int) ([]*Row, error) {
+	from := uint32(0)
+	if begin > 0 {
+		from = at.ends[begin-1]
+	}
+	data := make([]byte, at.ends[end-1]-from)
+	if n, err := at.spool.ReadAt(data, at.offset+int64(from)); n < len(data) {
 		return nil, err
 	}
-	return f.codec.decodeAll(data, at.rows)
+	return f.codec.decodeAll(data, end-begin)
 }
 
 // at returns the row at place, which must exist.
 func (f *feed) at(place int) (*Row, error) {
-	c := cursor{feed: f, place: place}
+	c := cursor{feed: f, place: place, random: true}
 	row, _, err := c.poll()
 	return row, err
 }

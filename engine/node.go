@@ -38,8 +38,9 @@ type node struct {
 	listing  bool             // guarded by mu; somebody wants all keys
 	taken    bool             // guarded by mu; all elements were taken
 	listed   chan struct{}    // closed when taken
+	ready    chan struct{}    // closed when axes is set; never, if the axes are not known
 	end      error            // guarded by mu; why there are no more elements
-	axes     []Axis           // set before the first row
+	axes     []Axis           // set before the first row is admitted
 	index    map[string]int   // guarded by mu; the order of pending elements
 	asked    atomic.Bool      // a query really asked
 }
@@ -64,7 +65,7 @@ const dropped = -1
 func newNode(b *Build, t *Target) *node {
 	n := &node{
 		build: b, target: t, level: -1,
-		finished: make(chan struct{}), wake: make(chan struct{}, 1), listed: make(chan struct{}),
+		finished: make(chan struct{}), wake: make(chan struct{}, 1), listed: make(chan struct{}), ready: make(chan struct{}),
 		rows: make(map[string]*row), pending: make(map[string]Item), index: make(map[string]int),
 		places: make(map[uint64]int32), wanted: make(map[string]*want),
 	}
@@ -145,7 +146,7 @@ func (n *node) produce(ctx context.Context) {
 		if ctx.Err() != nil {
 			err = ErrCancelled
 		}
-		if !n.build.complete.Load() {
+		if !n.told() {
 			n.build.finish(n.target, nil, &Outcome{Err: err}, "", 0)
 		}
 	} else if n.target.Query != nil {
@@ -159,6 +160,13 @@ func (n *node) produce(ctx context.Context) {
 	close(n.finished)
 }
 
+// told reports whether the only row of a target that is not repeated has told already what became of it.
+func (n *node) told() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.target.Repeated && len(n.axes) == 0 && n.items > 0
+}
+
 // takeAll takes the elements one by one, admitting them as it may. Elements that are taken while none may be admitted, because
 // somebody waits for a key that has not come, are kept for later.
 func (n *node) takeAll(ctx context.Context) (err error) {
@@ -169,6 +177,7 @@ func (n *node) takeAll(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	close(n.ready)
 	for item, err := range n.source(ctx, v) {
 		if err != nil {
 			return err
@@ -238,7 +247,7 @@ func (n *node) take(item Item) {
 	index := n.items
 	n.items++
 	w := n.wanted[item.Key]
-	if w == nil && !n.may() {
+	if n.build.stopped() || w == nil && !n.may() {
 		n.pending[item.Key] = item
 		n.index[item.Key] = index
 		n.queue = append(n.queue, item.Key)
@@ -266,7 +275,7 @@ func (n *node) known(key string) bool {
 // may reports whether a row may be admitted without having been demanded. n.mu is held.
 func (n *node) may() bool {
 	window := n.build.opts.Window
-	if n.inflight >= window {
+	if n.inflight >= window || n.build.stopped() {
 		return false
 	}
 	if n.all {

@@ -94,7 +94,8 @@ type View interface {
 	Rows(ctx context.Context, l Label) iter.Seq2[*Row, error]
 	// Whole waits for all of l and yields its rows in the order of their keys.
 	Whole(ctx context.Context, l Label) iter.Seq2[*Row, error]
-	// Keys waits until all keys of l are known and returns them in the order in which they came. It waits for no result.
+	// Keys waits until all keys of l are known and returns them in the order in which they came. It waits for no result, unless l
+	// has a Where.
 	Keys(ctx context.Context, l Label) ([]string, error)
 	// Perform does p on behalf of the target as a whole, like the plan of an instance: looked up, done once, retried, recorded.
 	// Queries ask their pages through it.
