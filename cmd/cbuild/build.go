@@ -14,6 +14,7 @@ import (
 
 	"cbuild/cas"
 	"cbuild/engine"
+	"cbuild/internal/buildfile"
 	"cbuild/internal/clock"
 	"cbuild/internal/ui"
 )
@@ -32,7 +33,7 @@ func (c *cli) build(args []string) error {
 	if err != nil {
 		return err
 	}
-	targets, diags := w.Resolve(patterns)
+	selected, diags := w.Select(patterns, c.flags.exclude)
 	if err := c.report(diags); err != nil {
 		return err
 	}
@@ -43,16 +44,16 @@ func (c *cli) build(args []string) error {
 	defer s.close()
 	s.limitQueries()
 	if c.flags.dryRun || c.flags.question {
-		return s.dry(targets, c.flags.question)
+		return s.dry(selected, c.flags.question)
 	}
-	r := &run{session: s, targets: targets, failOn: failOn, began: clock.System.Elapsed()}
+	r := &run{session: s, selected: expand(w, selected), failOn: failOn, began: clock.System.Elapsed()}
 	return r.run()
 }
 
 // run is one build from its first event to its last.
 type run struct {
 	*session
-	targets   []*engine.Target
+	selected  []buildfile.Selection
 	began     time.Duration
 	build     *engine.Build
 	console   *ui.Console
@@ -61,6 +62,7 @@ type run struct {
 	signal    os.Signal // the first one, once Run has returned
 	failOn    []failRule
 	published []*publication
+	failed    int // guarded by mu; instances that were asked for and are not a pass
 	reports   map[engine.Label]*engine.Outcome
 	mu        sync.Mutex
 }
@@ -156,15 +158,32 @@ func (r *run) Observe(e engine.Event) {
 	if o := e.Outcome; o.Result != nil && !o.Key.IsZero() {
 		r.keys.Add(e.Target.Label.String(), ui.Address(e), o.Key)
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !e.Outcome.OK() && r.asked(e) {
+		r.failed++
+	}
 	if e.Target.Rule != "collate" {
 		return
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	if r.reports == nil {
 		r.reports = make(map[engine.Label]*engine.Outcome)
 	}
 	r.reports[e.Target.Label] = e.Outcome
+}
+
+// asked reports whether the instance of an event is among those that the command line names.
+func (r *run) asked(e engine.Event) bool {
+	for _, s := range r.selected {
+		if s.Target != e.Target {
+			continue
+		}
+		if e.Target.Repeated && len(e.Instance) > 0 {
+			return s.Includes(e.Instance[0], e.Instance[1:])
+		}
+		return s.Includes("", e.Instance)
+	}
+	return false
 }
 
 // prepare makes the build.
@@ -229,10 +248,12 @@ func (r *run) evaluate(ctx context.Context) error {
 	var painting sync.WaitGroup
 	painting.Go(func() { r.console.Watch(watched, r.build) })
 	var wants []engine.Want
-	for _, t := range r.targets {
-		p := &publication{target: t, store: r.store, root: root}
+	for _, sel := range r.selected {
+		p := &publication{selection: sel, store: r.store, root: root}
 		r.published = append(r.published, p)
-		wants = append(wants, engine.Want{Label: t.Label, Use: p.use})
+		want := sel.Want()
+		want.Use = p.use
+		wants = append(wants, want)
 	}
 	err = r.build.Run(ctx, wants)
 	done()
@@ -283,7 +304,7 @@ func (r *run) finish() error {
 	for _, p := range r.published {
 		path, err := p.finish()
 		if err != nil {
-			return &statusError{exitTrouble, fmt.Errorf("cannot publish %v: %w", p.target.Label, err)}
+			return &statusError{exitTrouble, fmt.Errorf("cannot publish %v: %w", p.selection.Target.Label, err)}
 		}
 		if path != "" {
 			fmt.Fprintln(r.cli.stdout, relative(path))
@@ -321,7 +342,6 @@ func (r *run) hint(status int) string {
 // status is the exit status by precedence: signal, usage (a change that --locked forbids), trouble, failure.
 func (r *run) status() error {
 	all := r.build.Sum()
-	asked := r.build.Sum(r.labels()...)
 	switch {
 	case r.signal == syscall.SIGTERM:
 		return &statusError{status: exitTerminate}
@@ -333,31 +353,41 @@ func (r *run) status() error {
 		return &statusError{status: exitTrouble}
 	case r.failing() != "":
 		return &statusError{exitFailed, errors.New(r.failing())}
-	case asked.Total != asked.Classes[engine.ClassPass], all.Classes[engine.ClassInvalid] > 0:
+	case r.failed > 0, all.Classes[engine.ClassInvalid] > 0:
 		return &statusError{status: exitFailed}
 	}
 	return nil
 }
 
-// labels are the targets that were asked for; of a group, those in it.
-func (r *run) labels() []engine.Label {
-	labels := []engine.Label{}
-	for _, t := range r.targets {
-		labels = append(labels, t.Label)
-		if t.Rule == "group" {
-			for _, n := range t.Needs {
-				labels = append(labels, n.Label)
+// expand puts the targets of a group beside it, so that they are published and count like what was asked for by name.
+func expand(w *buildfile.Workspace, selected []buildfile.Selection) []buildfile.Selection {
+	g := newGraph(w)
+	known := make(map[engine.Label]bool)
+	var all []buildfile.Selection
+	var add func(s buildfile.Selection)
+	add = func(s buildfile.Selection) {
+		if known[s.Target.Label] {
+			return
+		}
+		known[s.Target.Label] = true
+		all = append(all, s)
+		if s.Target.Rule == "group" {
+			for _, n := range s.Target.Needs {
+				add(buildfile.Selection{Target: g.targets[n.Label]})
 			}
 		}
 	}
-	return labels
+	for _, s := range selected {
+		add(s)
+	}
+	return all
 }
 
 // summary is the last line: that of the report, if exactly one was asked for.
 func (r *run) summary() string {
 	took := clock.System.Elapsed() - r.began
-	if len(r.targets) == 1 && r.targets[0].Rule == "collate" {
-		t := r.targets[0]
+	if len(r.selected) == 1 && r.selected[0].Target.Rule == "collate" {
+		t := r.selected[0].Target
 		if o := r.reports[t.Label]; o != nil && o.Result != nil {
 			return ui.Report(t.Label.Name, o.Result.Facts, o.Notes, took)
 		}

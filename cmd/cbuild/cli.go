@@ -66,6 +66,7 @@ type flags struct {
 	color       string
 	verbose     int
 	vars        []string
+	exclude     []string
 	stopFirst   bool
 	keepGoing   bool
 	silent      bool
@@ -177,6 +178,7 @@ func (c *cli) buildFlags(cmd *cobra.Command) {
 	f.StringVarP(&c.flags.file, "file", "f", "", "read this file instead of BUILD.hcl")
 	f.BoolVarP(&c.flags.stopFirst, "stop", "S", false, "stop at the first failure")
 	f.BoolVarP(&c.flags.keepGoing, "keep-going", "k", false, "keep going after failures (the default)")
+	f.StringArrayVar(&c.flags.exclude, "exclude", nil, "leave out what this pattern names")
 	f.BoolVarP(&c.flags.silent, "silent", "s", false, "show no progress")
 	f.BoolVarP(&c.flags.dryRun, "dry-run", "n", false, "print for each target what is cached and what would run")
 	f.BoolVarP(&c.flags.question, "question", "q", false, "print nothing; exit 1 if something would run")

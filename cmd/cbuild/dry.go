@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"cbuild/engine"
+	"cbuild/internal/buildfile"
 )
 
 // dryRun says, for each target that would be evaluated, what is cached and what would run. Nothing is run and nobody is asked, so
@@ -25,15 +26,15 @@ type dryCount struct {
 }
 
 // dry evaluates the targets. With quiet it prints nothing, and the status says whether something would run.
-func (s *session) dry(targets []*engine.Target, quiet bool) error {
+func (s *session) dry(selected []buildfile.Selection, quiet bool) error {
 	d := &dryRun{session: s, counts: make(map[*engine.Target]*dryCount)}
 	b := engine.New(engine.Options{
 		Targets: s.workspace.Targets, Cache: s.store, Observer: d, Jobs: s.cli.flags.jobs, Connections: 1, Window: 64,
 		Spool: s.spool, Dry: true, Explain: s.reason, FailFast: quiet,
 	})
 	var wants []engine.Want
-	for _, t := range targets {
-		wants = append(wants, engine.Want{Label: t.Label})
+	for _, sel := range selected {
+		wants = append(wants, sel.Want())
 	}
 	if err := b.Run(context.Background(), wants); err != nil {
 		return err

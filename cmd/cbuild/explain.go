@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cbuild/engine"
+	"cbuild/internal/buildfile"
 )
 
 func (c *cli) explainCommand() *cobra.Command {
@@ -20,12 +21,12 @@ func (c *cli) explainCommand() *cobra.Command {
 
 // explain evaluates without doing anything, and compares keys.
 func (c *cli) explain(args []string) error {
-	return c.inspect(args, func(s *session, t *engine.Target, keys []string) error {
+	return c.inspect(args, func(s *session, sel buildfile.Selection) error {
 		e := &explainer{session: s, missing: make(map[string][]byte)}
 		b := engine.New(engine.Options{
 			Targets: s.workspace.Targets, Cache: s.store, Jobs: 1, Connections: 1, Window: 64, Spool: s.spool, Dry: true, Explain: e.note,
 		})
-		return s.instances(b, t, keys, func(name string, o *engine.Outcome) error { return e.print(t, name, o) })
+		return s.instances(b, sel, func(name string, o *engine.Outcome) error { return e.print(sel.Target, name, o) })
 	})
 }
 
@@ -108,12 +109,16 @@ func (s *session) reason(t *engine.Target, name string, a engine.Action) string 
 	return ""
 }
 
-// inspect calls f for each target that args name, with the keys in brackets. Nothing is run and nobody is asked.
-func (c *cli) inspect(args []string, f func(s *session, t *engine.Target, keys []string) error) error {
+// inspect calls f for each target of which args select something. Nothing is run and nobody is asked.
+func (c *cli) inspect(args []string, f func(s *session, sel buildfile.Selection) error) error {
 	patterns, vars := splitVars(args)
 	c.flags.offline = true
 	w, err := c.load(vars)
 	if err != nil {
+		return err
+	}
+	selected, diags := w.Select(patterns, nil)
+	if err := c.report(diags); err != nil {
 		return err
 	}
 	s, err := c.open(w)
@@ -121,52 +126,37 @@ func (c *cli) inspect(args []string, f func(s *session, t *engine.Target, keys [
 		return err
 	}
 	defer s.close()
-	for _, p := range patterns {
-		name, keys, err := splitInstance(p)
-		if err != nil {
-			return usagef("%s: %w", p, err)
-		}
-		targets, diags := w.Resolve([]string{name})
-		if err := c.report(diags); err != nil {
+	for _, sel := range selected {
+		if err := f(s, sel); err != nil {
 			return err
-		}
-		for _, t := range targets {
-			if err := f(s, t, keys); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
 }
 
-// instances runs b for the instances of t whose keys begin with the given ones, and calls f with each of them.
-func (s *session) instances(b *engine.Build, t *engine.Target, keys []string, f func(name string, o *engine.Outcome) error) error {
-	want := engine.Want{Label: t.Label}
-	axes := keys
-	if t.Repeated && len(keys) > 0 {
-		want.Keys, axes = keys[:1], keys[1:]
-	}
+// instances runs b for what is selected, and calls f with each instance.
+func (s *session) instances(b *engine.Build, sel buildfile.Selection, f func(name string, o *engine.Outcome) error) error {
 	ctx := context.Background()
-	if err := b.Run(ctx, []engine.Want{want}); err != nil {
+	if err := b.Run(ctx, []engine.Want{sel.Want()}); err != nil {
 		return err
 	}
 	found := false
-	for row, err := range b.Whole(ctx, t.Label) {
+	for row, err := range b.Whole(ctx, sel.Target.Label) {
 		if err != nil {
 			break
 		}
 		for _, o := range row.Cells {
-			if want.Keys != nil && row.Key != want.Keys[0] || !prefixed(o.Axes, axes) {
+			if !sel.Includes(row.Key, o.Axes) {
 				continue
 			}
 			found = true
-			if err := f(t.InstanceName(row.Key, o.Axes), o); err != nil {
+			if err := f(sel.Target.InstanceName(row.Key, o.Axes), o); err != nil {
 				return err
 			}
 		}
 	}
 	if !found {
-		return &statusError{exitFailed, fmt.Errorf("%s has no such instance yet: build it first", t.InstanceName("", keys))}
+		return &statusError{exitFailed, fmt.Errorf("%s has no such instance yet: build it first", sel.Target.InstanceName("", nil))}
 	}
 	return nil
 }

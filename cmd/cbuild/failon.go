@@ -51,7 +51,8 @@ func knownClasses() []string {
 
 // failing says which rule of --fail-on holds for a requested report; "" if none does.
 func (r *run) failing() string {
-	for _, t := range r.targets {
+	for _, s := range r.selected {
+		t := s.Target
 		o := r.reports[t.Label]
 		if t.Rule != "collate" || o == nil || o.Result == nil {
 			continue

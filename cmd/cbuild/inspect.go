@@ -42,12 +42,12 @@ type shown struct {
 }
 
 func (c *cli) show(args []string, asJSON bool) error {
-	return c.inspect(args, func(s *session, t *engine.Target, keys []string) error {
+	return c.inspect(args, func(s *session, sel buildfile.Selection) error {
 		e := &explainer{session: s, missing: make(map[string][]byte)}
 		b := engine.New(engine.Options{
 			Targets: s.workspace.Targets, Cache: s.store, Jobs: 1, Connections: 1, Window: 64, Spool: s.spool, Dry: true, Explain: e.note,
 		})
-		return s.instances(b, t, keys, func(name string, o *engine.Outcome) error {
+		return s.instances(b, sel, func(name string, o *engine.Outcome) error {
 			one := shown{Instance: name, Outcome: string(o.Class()), Key: o.Key.String(), Components: e.components(name, o)}
 			if o.Err != nil {
 				one.Outcome = o.Err.Error()

@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cbuild/engine"
+	"cbuild/internal/buildfile"
 )
 
 func (c *cli) logCommand() *cobra.Command {
@@ -25,42 +24,16 @@ func (c *cli) logCommand() *cobra.Command {
 
 // log prints logs. Nothing is run and nobody is asked: the targets are evaluated with what is stored.
 func (c *cli) log(args []string, failed bool) error {
-	return c.inspect(args, func(s *session, t *engine.Target, keys []string) error {
+	return c.inspect(args, func(s *session, sel buildfile.Selection) error {
 		b := engine.New(engine.Options{Targets: s.workspace.Targets, Cache: s.store, Jobs: 1, Connections: 1, Window: 64, Spool: s.spool, Stored: true})
-		titled := len(keys) < len(t.Axes) || len(keys) == 0 && t.Repeated
-		return s.instances(b, t, keys, func(name string, o *engine.Outcome) error {
+		titled := sel.Match == nil && (sel.Target.Repeated || len(sel.Target.Axes) > 0)
+		return s.instances(b, sel, func(name string, o *engine.Outcome) error {
 			if failed && o.OK() {
 				return nil
 			}
 			return s.printLog(name, o, titled)
 		})
 	})
-}
-
-// splitInstance splits check[key][axis] into the target and the keys.
-func splitInstance(p string) (target string, keys []string, err error) {
-	target, rest, ok := strings.Cut(p, "[")
-	for ok {
-		key, after, closed := strings.Cut(rest, "]")
-		if !closed || after != "" && after[0] != '[' {
-			return "", nil, errors.New("want TARGET[KEY] or TARGET[KEY][AXIS]")
-		}
-		keys = append(keys, key)
-		_, rest, ok = strings.Cut(after, "[")
-	}
-	return target, keys, nil
-}
-
-func prefixed(axes, want []string) bool {
-	if len(want) > len(axes) {
-		return false
-	}
-	for i := range want {
-		if axes[i] != want[i] {
-			return false
-		}
-	}
-	return true
 }
 
 func (s *session) printLog(name string, o *engine.Outcome, titled bool) error {

@@ -15,6 +15,7 @@ import (
 
 	"cbuild/cas"
 	"cbuild/engine"
+	"cbuild/internal/buildfile"
 	"cbuild/internal/checkout"
 )
 
@@ -23,9 +24,9 @@ const outName = "cbuild-out"
 
 // publication copies the outputs of one requested target beside cbuild-out while they are made; finish puts them in their place.
 type publication struct {
-	target *engine.Target
-	store  cas.Store
-	root   string // cbuild-out
+	selection buildfile.Selection
+	store     cas.Store
+	root      string // cbuild-out
 
 	mu     sync.Mutex
 	tmp    string // guarded by mu; "" before the first output
@@ -62,12 +63,12 @@ func removeLeftovers(root string) {
 
 // use copies the outputs of an instance. A lost one is an *engine.LostError: it is made again.
 func (p *publication) use(ctx context.Context, row *engine.Row, o *engine.Outcome) error {
-	if !o.OK() {
+	if !o.OK() || !p.selection.Includes(row.Key, o.Axes) {
 		return nil
 	}
 	for _, out := range o.Result.Outs {
 		at := filepath.Join(instanceFolder(row, o), filepath.FromSlash(out.Path))
-		if p.target.Rule == "collate" {
+		if p.selection.Target.Rule == "collate" {
 			at = "." // a report lies in the target's folder itself
 		}
 		err := p.copy(ctx, out.Artifact, at)
@@ -126,11 +127,11 @@ func (p *publication) finish() (string, error) {
 		return "", nil
 	}
 	defer checkout.Remove(p.tmp)
-	place := filepath.Join(p.root, packageFolder(p.target.Label.Dir), escape(p.target.Label.Name))
+	place := filepath.Join(p.root, packageFolder(p.selection.Target.Label.Dir), escape(p.selection.Target.Label.Name))
 	if err := replace(filepath.Join(p.tmp, "new"), place, filepath.Join(p.tmp, "old")); err != nil {
 		return "", err
 	}
-	return printed(p.target, place, p.single, p.files), nil
+	return printed(p.selection.Target, place, p.single, p.files), nil
 }
 
 // printed returns what stdout shows for a target published at place.

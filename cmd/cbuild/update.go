@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"cbuild/engine"
+	"cbuild/internal/buildfile"
 )
 
 func (c *cli) updateCommand() *cobra.Command {
@@ -37,11 +38,11 @@ func (c *cli) update(args []string, dry bool) error {
 		return err
 	}
 	defer s.close()
-	var asked []*engine.Target
+	var asked []buildfile.Selection
 	var labels, all []engine.Label
 	for _, t := range targets {
 		if t.Rule == "query" || t.Rule == "fetch" || t.Rule == "toolchain" {
-			asked, labels = append(asked, t), append(labels, t.Label)
+			asked, labels = append(asked, buildfile.Selection{Target: t}), append(labels, t.Label)
 		}
 	}
 	for _, t := range w.Targets {
@@ -49,7 +50,7 @@ func (c *cli) update(args []string, dry bool) error {
 	}
 	s.lock.Drop(labels)
 	s.lock.Keep(all)
-	r := &run{session: s, targets: asked}
+	r := &run{session: s, selected: asked}
 	if err := r.ask(dry); err != nil {
 		return err
 	}
@@ -66,8 +67,8 @@ func (r *run) ask(dry bool) error {
 	r.prepare()
 	ctx, stop := r.signals()
 	var wants []engine.Want
-	for _, t := range r.targets {
-		wants = append(wants, engine.Want{Label: t.Label})
+	for _, sel := range r.selected {
+		wants = append(wants, sel.Want())
 	}
 	err = r.build.Run(ctx, wants)
 	r.signal = stop()
