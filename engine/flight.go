@@ -54,6 +54,7 @@ func (f *flights) do(ctx context.Context, key string, work func(context.Context)
 	}
 	fl.waiters++
 	done := f.group.DoChan(key, func() (v any, err error) {
+		defer f.landed(key, fl)
 		defer recovered(&err)
 		return work(fl.ctx)
 	})
@@ -71,6 +72,21 @@ func (f *flights) do(ctx context.Context, key string, work func(context.Context)
 	return nil, ctx.Err()
 }
 
+// landed ends fl: who comes from now on starts another flight. So a flight has one work, which its last waiter waits for.
+func (f *flights) landed(key string, fl *flight) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forget(key, fl)
+}
+
+// forget makes room for another flight for key. f.mu is held.
+func (f *flights) forget(key string, fl *flight) {
+	if f.current[key] == fl {
+		delete(f.current, key)
+		f.group.Forget(key)
+	}
+}
+
 // leave takes a waiter off fl and reports whether it was the last. Cancelling and forgetting happen under the lock under which
 // others join, so nobody joins a dying flight.
 func (f *flights) leave(key string, fl *flight) bool {
@@ -81,9 +97,6 @@ func (f *flights) leave(key string, fl *flight) bool {
 		return false
 	}
 	fl.cancel()
-	if f.current[key] == fl {
-		delete(f.current, key)
-		f.group.Forget(key)
-	}
+	f.forget(key, fl)
 	return true
 }

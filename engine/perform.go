@@ -56,10 +56,15 @@ func (b *Build) fly(ctx context.Context, v *view, name string, p *Plan, key Key)
 			return nil, err
 		}
 		a := got.(*answer)
-		if ok, _ := a.conditions.Serve(a.result.Status, p.Want); mine || ok {
+		if ok, _ := a.conditions.Serve(a.result.Status, p.Want); mine || ok && (a.cached == NotCached || b.usable(p, a.result) && !p.bypass) {
 			return a, nil
 		}
 	}
+}
+
+// usable reports whether p may take the stored result r.
+func (b *Build) usable(p *Plan, r *Result) bool {
+	return r.Status == Pass || b.opts.Stored || p.Reuse != nil && p.Reuse(r)
 }
 
 // lookupOrDo runs inside the flight for key.
@@ -78,9 +83,7 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 	switch {
 	case err != nil:
 		return nil, &TroubleError{Err: err}
-	case r != nil && (r.Status == Pass || p.Reuse != nil && p.Reuse(r)):
-		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, nil
-	case r != nil && b.opts.Stored:
+	case r != nil && b.usable(p, r):
 		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, nil
 	case r != nil:
 		reason = "the stored result is a " + r.Status.String()
@@ -92,7 +95,8 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 	if err != nil {
 		return nil, err
 	}
-	err = b.opts.Cache.Record(ctx, Record{Key: key, Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
+	// What is done is kept, even if the build is ended just now.
+	err = b.opts.Cache.Record(context.WithoutCancel(ctx), Record{Key: key, Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
 	if err != nil {
 		// What was found out holds for this build; only later ones have to find it out again.
 		b.emit(Event{Type: EventDiagnostic, Severity: "warning", Target: v.node.target, Text: "a result could not be stored: " + err.Error()})

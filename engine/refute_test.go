@@ -344,6 +344,7 @@ func options(seed uint64, jobs, window int, ahead int64) engine.Options {
 // TestSameOutcomesWhateverTheOrder builds hostile graphs one by one and in parallel, under tight bounds and without: what is asked
 // for comes out the same, and so does all else that comes out at all.
 func TestSameOutcomesWhateverTheOrder(t *testing.T) {
+	defer engine.SetTailRows(2)()
 	for seed := range refuteSeeds() {
 		synctest.Test(t, func(t *testing.T) {
 			var first map[string]engine.Class
@@ -378,6 +379,7 @@ func TestSameOutcomesWhateverTheOrder(t *testing.T) {
 // TestStoppedAtAnyMoment drains, cancels, or fails fast at random moments: the build ends, everything is told at most once, and
 // nothing is started after a drain.
 func TestStoppedAtAnyMoment(t *testing.T) {
+	defer engine.SetTailRows(3)()
 	for seed := range refuteSeeds() {
 		rng := rand.New(rand.NewPCG(seed, 99))
 		synctest.Test(t, func(t *testing.T) {
