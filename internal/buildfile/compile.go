@@ -1,6 +1,7 @@
 package buildfile
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -173,8 +174,22 @@ func (c *compiler) rewrite(e hclsyntax.Expression, spine bool) hclsyntax.Express
 		if e.Val.Type() == cty.String && !e.Val.IsNull() && e.Val.IsKnown() && hasMarks(e.Val.AsString()) {
 			c.mistake(e.SrcRange, "Reserved character", sentence(errForeignMark))
 		}
+		if hugeNumber(e.Val) {
+			c.mistake(e.SrcRange, "Invalid number", sentence(errHuge))
+		}
 	}
 	return e
+}
+
+var errHuge = errors.New("a number has at most 300 digits before and behind its point")
+
+// hugeNumber reports whether v is a number whose digits could fill the memory.
+func hugeNumber(v cty.Value) bool {
+	if v.Type() != cty.Number || v.IsNull() || !v.IsKnown() {
+		return false
+	}
+	f := v.AsBigFloat()
+	return f.IsInf() || f.MantExp(nil) > 1000 || f.MantExp(nil) < -1000
 }
 
 // flatten writes a chain of attributes and indexes that begins with a name as that name and steps.

@@ -148,7 +148,7 @@ func (f *files) glob(dir string, patterns, exclude []string) ([]string, error) {
 }
 
 func (f *files) isPackage(dir string) bool {
-	for _, n := range []string{FileName, FileName + ".json"} {
+	for _, n := range []string{FileName, JSONName} {
 		if _, err := fs.Stat(f.fsys, path.Join(dir, n)); err == nil {
 			return true
 		}

@@ -154,14 +154,12 @@ func findRoot(dir, file string) (string, error) {
 		dir = root
 	}
 	for d := dir; ; d = filepath.Dir(d) {
-		data, err := readBounded(filepath.Join(d, FileName))
-		if err == nil || errors.Is(err, errTooLarge) {
+		found, own := buildFileIn(d)
+		if found {
 			root = d
-			if hasCbuildBlock(data) {
-				return d, nil
-			}
-		} else if _, err := os.Stat(filepath.Join(d, FileName+".json")); err == nil {
-			root = d
+		}
+		if own {
+			return d, nil
 		}
 		if d == filepath.Dir(d) {
 			break
@@ -171,6 +169,19 @@ func findRoot(dir, file string) (string, error) {
 		return "", errors.New("there is no " + FileName + " in " + dir + " or above it: write one, or use -C DIR")
 	}
 	return root, nil
+}
+
+// buildFileIn reports whether there is a build file in dir, and whether it has a cbuild block.
+func buildFileIn(dir string) (found, own bool) {
+	data, err := readBounded(filepath.Join(dir, FileName))
+	if err == nil || errors.Is(err, errTooLarge) {
+		return true, hasCbuildBlock(data)
+	}
+	data, err = readBounded(filepath.Join(dir, JSONName))
+	if err == nil || errors.Is(err, errTooLarge) {
+		return true, hasCbuildMember(data)
+	}
+	return false, false
 }
 
 // readPackages reads the files of all packages below the root.
@@ -206,7 +217,7 @@ func (w *Workspace) readPackages(dir string, diags *Diagnostics) {
 		name := filepath.Join(w.Root, filepath.FromSlash(rel), FileName)
 		if rel != "" {
 			// A directory with a cbuild block is a workspace of its own.
-			if data, err := readBounded(name); err == nil && hasCbuildBlock(data) && rel != w.Package {
+			if _, own := buildFileIn(filepath.Dir(name)); own && rel != w.Package {
 				return fs.SkipDir
 			}
 		}
@@ -229,7 +240,7 @@ func (w *Workspace) packageOf(dir string) string {
 		return ""
 	}
 	for rel = filepath.ToSlash(rel); rel != "."; rel = path.Dir(rel) {
-		for _, name := range []string{FileName, FileName + ".json"} {
+		for _, name := range []string{FileName, JSONName} {
 			if _, err := os.Stat(filepath.Join(w.Root, filepath.FromSlash(rel), name)); err == nil {
 				return rel
 			}

@@ -304,12 +304,6 @@ func TestAtMostTwenty(t *testing.T) {
 	}
 }
 
-func TestJSONIsNotYet(t *testing.T) {
-	if _, diags := Load(testOptions(write(t, map[string]string{FileName + ".json": "{}"}))); !strings.Contains(diags.Error(), "BUILD.hcl.json is not yet supported") {
-		t.Errorf("got %q", diags.Error())
-	}
-}
-
 func TestLabelsAreNotVariables(t *testing.T) {
 	for _, arg := range []string{"//:one", "//dir:one", ":one", "one", "//...", "//dir", "tag:slow", "1x=2", "=x"} {
 		if v, ok := ParseVar(arg); ok {

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -74,6 +75,10 @@ func tooDeep(data []byte) string {
 		return ""
 	}
 	tokens, _ := hclsyntax.LexConfig(data, FileName, hcl.InitialPos)
+	return tooDeepTokens(tokens)
+}
+
+func tooDeepTokens(tokens hclsyntax.Tokens) string {
 	depth, chain := 0, 0
 	for _, t := range tokens {
 		switch t.Type {
@@ -102,14 +107,19 @@ func tooDeep(data []byte) string {
 	return ""
 }
 
-// readPackage reads the package dir from the file name, if there is one.
+// readPackage reads the package dir from the file name, or else from name.json, if there is one.
 func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 	data, err := readBounded(name)
-	rel := path.Join(dir, path.Base(strings.ReplaceAll(name, `\`, "/")))
+	rel := path.Join(dir, path.Base(filepath.ToSlash(name)))
+	if other, jerr := readBounded(name + ".json"); !errors.Is(jerr, fs.ErrNotExist) && !strings.HasSuffix(name, ".json") {
+		if !errors.Is(err, fs.ErrNotExist) {
+			diags.plain("Two build files in //"+dir, fmt.Sprintf("There is %s and %s.json: remove one.", rel, rel))
+			return
+		}
+		data, err, rel = other, jerr, rel+".json"
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := os.Stat(name + ".json"); err == nil {
-			diags.plain(rel+".json is not yet supported", "This version of cbuild reads "+FileName+" only.")
-		} else if w.opts.File != "" && dir == w.Package {
+		if w.opts.File != "" && dir == w.Package {
 			diags.plain("Cannot read "+rel, sentence(errors.Unwrap(errAsPath(err))))
 		}
 		return
@@ -131,12 +141,16 @@ func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 		diags.add(p.src, markRange(p.src), "Reserved character", sentence(errForeignMark))
 		return
 	}
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
+		data = append([]byte("   "), data[3:]...) // a byte order mark says nothing in UTF-8
+	}
+	if strings.HasSuffix(rel, ".json") {
+		p.declareJSON(data)
+		return
+	}
 	if why := tooDeep(data); why != "" {
 		diags.add(p.src, start, "Too deeply nested", why)
 		return
-	}
-	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) {
-		data = append([]byte("   "), data[3:]...) // a byte order mark says nothing in UTF-8
 	}
 	f, parseDiags := hclsyntax.ParseConfig(data, rel, hcl.InitialPos)
 	p.broken = parseDiags.HasErrors()
@@ -146,6 +160,33 @@ func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 			p.declare(body)
 		}
 	}
+}
+
+// declareJSON notes what the JSON text data declares.
+func (p *pkg) declareJSON(data []byte) {
+	n, diag := parseJSON(data, p.src.name)
+	if diag != nil {
+		p.broken = true
+		diag.src = p.src
+		p.diags.list = append(p.diags.list, diag)
+		return
+	}
+	c := &jsonConverter{src: p.src, diags: p.diags, labels: p.ws.blockLabels}
+	body := c.file(n)
+	p.broken = c.broken
+	p.declare(body)
+}
+
+// blockLabels returns how many labels a block type has.
+func (w *Workspace) blockLabels(blockType string) (n int, known bool) {
+	_, rule := w.kinds[blockType]
+	switch {
+	case blockType == "cbuild" || blockType == "locals":
+		return 0, true
+	case rule || blockType == "variable" || slices.Contains(laterBlocks, blockType):
+		return 1, true
+	}
+	return 0, false
 }
 
 func errAsPath(err error) error {
