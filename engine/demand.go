@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"cbuild/internal/typo"
 )
 
 // demand waits for the row of key, admitting it at once. While its element has not come, elements are taken to find it.
@@ -201,7 +203,7 @@ func (n *node) nearest(key string) []string {
 	}
 	var all []near
 	consider := func(k string) {
-		if c := distance(key, k); c <= max(len(key)/3, 2) {
+		if c := typo.Distance(key, k); c <= max(len(key)/3, 2) {
 			all = append(all, near{k, c})
 		}
 	}
@@ -228,23 +230,3 @@ func (n *node) nearest(key string) []string {
 
 // nearestScan is how many finished rows are compared with a key that does not exist.
 const nearestScan = 10_000
-
-// distance returns the Levenshtein distance of a and b in bytes.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"cbuild/engine"
+	"cbuild/internal/typo"
 	"cbuild/rules/report"
 )
 
@@ -384,8 +385,8 @@ func (c *collation) noAxis(of *engine.Row, axes []engine.Axis) error {
 		if slices.Contains(known, k) || len(known) == 0 {
 			continue
 		}
-		near := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(editDistance(k, a), editDistance(k, b)) })
-		if editDistance(k, near) <= max(len(k)/2, 2) {
+		near := slices.MinFunc(known, func(a, b string) int { return cmp.Compare(typo.Distance(k, a), typo.Distance(k, b)) })
+		if typo.Distance(k, near) <= max(len(k)/2, 2) {
 			text += fmt.Sprintf(" Did you mean %q?", near)
 		}
 		break
@@ -403,24 +404,4 @@ func quoted(keys []string) string {
 		list = append(list, "…")
 	}
 	return strings.Join(list, ", ")
-}
-
-// editDistance returns the Levenshtein distance of a and b in bytes.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
 }

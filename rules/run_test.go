@@ -41,7 +41,9 @@ func (t *runTest) Execute(context.Context, *engine.Command) (*engine.Result, err
 }
 
 // Source knows the directories src and data; everything else is a file with its name as content.
-func (t *runTest) Restore(context.Context, cas.Digest) error { return errors.New("nothing is lost here") }
+func (t *runTest) Restore(context.Context, cas.Digest) error {
+	return errors.New("nothing is lost here")
+}
 
 func (t *runTest) Source(_ context.Context, dir, p string) (engine.Artifact, error) {
 	if strings.Contains(p, "..") {

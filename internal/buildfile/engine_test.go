@@ -51,7 +51,9 @@ func (h *fakeHost) Source(ctx context.Context, _, path string) (engine.Artifact,
 	return engine.Artifact{Digest: d, Name: path, Source: true}, err
 }
 
-func (h *fakeHost) Restore(context.Context, cas.Digest) error { return errors.New("nothing is lost here") }
+func (h *fakeHost) Restore(context.Context, cas.Digest) error {
+	return errors.New("nothing is lost here")
+}
 
 func (h *fakeHost) Host(context.Context, []string, []string) ([]string, bool, error) {
 	return []string{"test"}, true, nil

@@ -5,6 +5,8 @@ import (
 	"iter"
 	"maps"
 	"slices"
+
+	"cbuild/internal/typo"
 )
 
 // nearest returns the candidate that given was probably meant to be, or "".
@@ -16,7 +18,7 @@ func nearest(given string, candidates iter.Seq[string]) string {
 	// Of two that are equally near, the one that begins alike.
 	best, score := "", 2*limit+2
 	for _, c := range slices.Sorted(candidates) {
-		d := distance(given, c)
+		d := typo.Distance(given, c)
 		s := 2*d + 1
 		if given != "" && c != "" && given[0] == c[0] {
 			s--
@@ -26,30 +28,6 @@ func nearest(given string, candidates iter.Seq[string]) string {
 		}
 	}
 	return best
-}
-
-// distance returns in how many typing mistakes a and b differ: bytes left out, added, replaced, or swapped with their neighbour
-// (optimal string alignment).
-func distance(a, b string) int {
-	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, last, row = last, row, before
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			if a[i-1] == b[j-1] {
-				row[j] = last[j-1]
-			} else {
-				row[j] = 1 + min(last[j-1], last[j], row[j-1])
-			}
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }
 
 // didYouMean returns the sentence of suggestion, or otherwise if nothing is near.

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"cbuild/cas"
+	"cbuild/internal/typo"
 	"cbuild/internal/vfs"
 
 	"golang.org/x/text/unicode/norm"
@@ -243,7 +244,7 @@ func (s *Sources) suggest(rel, dir, elem string) string {
 	}
 	best, distance := "", len(elem)/2+2
 	for _, e := range entries {
-		if d := editDistance(strings.ToLower(e.Name()), strings.ToLower(elem)); d < distance {
+		if d := typo.Distance(strings.ToLower(e.Name()), strings.ToLower(elem)); d < distance {
 			best, distance = e.Name(), d
 		}
 	}
@@ -251,25 +252,4 @@ func (s *Sources) suggest(rel, dir, elem string) string {
 		return ""
 	}
 	return fmt.Sprintf(" in %q. Did you mean %q?", "//"+strings.TrimPrefix(path.Dir(rel), "."), best)
-}
-
-// editDistance counts the bytes to insert, delete or replace between a and b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
