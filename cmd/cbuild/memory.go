@@ -7,7 +7,7 @@ import (
 )
 
 // smallHeap is how many bytes the heap may grow to before collecting costs less than it saves.
-const smallHeap = 64 << 20
+const smallHeap = 48 << 20
 
 // tuneMemory sets how far the heap may grow until the next collection, after each one: to smallHeap, or by half of what is live, whichever is
 // more. By default it may double, which collects too often while the heap is small and takes too much once it is large.

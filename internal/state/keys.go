@@ -2,10 +2,12 @@ package state
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"cbuild/cas"
@@ -13,18 +15,23 @@ import (
 )
 
 // Keys remembers the key that each instance of a target had in the last build, and in the one before in which any differed, so that it can
-// be explained why something is done again. For each target there is a file of records of 48 bytes: 16 of the hash of the instance's
-// name, 32 of the key. All methods may be called concurrently.
+// be explained why something is done again. For each target there is a file of sorted records of 48 bytes: 16 of the hash of the
+// instance's name, 32 of the key. All methods may be called concurrently.
 type Keys struct {
 	fs  vfs.FS
 	dir string
 
 	mu    sync.Mutex
-	files map[string]*keyFile // guarded by mu; those of this build, by target
-	last  map[string]keyMap   // guarded by mu; those of earlier builds, by file
+	files map[string]*keyFile    // guarded by mu; those of this build, by target
+	last  map[string][]keyRecord // guarded by mu; those of earlier builds, by file
 }
 
-type keyMap map[[16]byte][32]byte
+// A keyRecord is the hash of an instance's name and its key.
+type keyRecord [16 + 32]byte
+
+func (r *keyRecord) instance() []byte { return r[:16] }
+
+func byInstance(x, y keyRecord) int { return bytes.Compare(x.instance(), y.instance()) }
 
 // keyFile collects the keys of one target.
 type keyFile struct {
@@ -33,11 +40,9 @@ type keyFile struct {
 	err  error
 }
 
-const keyRecord = 16 + 32
-
 // NewKeys keeps its files in dir.
 func NewKeys(fsys vfs.FS, dir string) *Keys {
-	return &Keys{fs: fsys, dir: dir, files: make(map[string]*keyFile), last: make(map[string]keyMap)}
+	return &Keys{fs: fsys, dir: dir, files: make(map[string]*keyFile), last: make(map[string][]keyRecord)}
 }
 
 func (k *Keys) path(target, suffix string) string {
@@ -100,79 +105,87 @@ func (k *Keys) finish(target string, f *keyFile, complete bool) error {
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(now, byInstance)
 	before, err := k.read(k.path(target, ""))
-	if err != nil || same(now, before, complete) {
+	if err == nil && !complete {
+		now = merge(now, before)
+	}
+	if err != nil || slices.Equal(now, before) {
 		return errors.Join(err, k.fs.Remove(k.path(target, ".new")))
 	}
-	if !complete {
-		for h, key := range before {
-			if _, ok := now[h]; !ok {
-				now[h] = key
-			}
-		}
-	}
 	if before != nil {
-		if err := replaceFile(k.fs, k.path(target, ".before"), before.encode()); err != nil {
+		if err := k.fs.Rename(k.path(target, ""), k.path(target, ".before")); err != nil {
 			return err
 		}
 	}
-	if err := replaceFile(k.fs, k.path(target, ""), now.encode()); err != nil {
+	if err := replaceFile(k.fs, k.path(target, ""), slices.Concat(sliced(now)...)); err != nil {
 		return err
 	}
 	return k.fs.Remove(k.path(target, ".new"))
 }
 
-// same reports whether now says nothing that before does not.
-func same(now, before keyMap, complete bool) bool {
-	if complete && len(now) != len(before) {
-		return false
-	}
-	for h, key := range now {
-		if before[h] != key {
-			return false
+// merge returns now with what only before has.
+func merge(now, before []keyRecord) []keyRecord {
+	merged := slices.Clone(now)
+	for _, r := range before {
+		if _, ok := slices.BinarySearchFunc(now, r, byInstance); !ok {
+			merged = append(merged, r)
 		}
 	}
-	return true
+	slices.SortFunc(merged, byInstance)
+	return merged
 }
 
-func (m keyMap) encode() []byte {
-	data := make([]byte, 0, len(m)*keyRecord)
-	for h, key := range m {
-		data = append(append(data, h[:]...), key[:]...)
+func sliced(records []keyRecord) [][]byte {
+	all := make([][]byte, len(records))
+	for i := range records {
+		all[i] = records[i][:]
 	}
-	return data
+	return all
 }
 
-// read returns the keys in a file; nil if there is none. A torn last record is left out.
-func (k *Keys) read(name string) (keyMap, error) {
-	data, err := k.fs.ReadFile(name)
+// read returns the records in a file; nil if there is none. A torn last one is left out.
+func (k *Keys) read(name string) ([]keyRecord, error) {
+	f, err := k.fs.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil {
 		return nil, err
 	}
-	m := make(keyMap, len(data)/keyRecord)
-	for ; len(data) >= keyRecord; data = data[keyRecord:] {
-		m[[16]byte(data)] = [32]byte(data[16:])
+	defer f.Close() // nothing was written
+	records := []keyRecord{}
+	for r := bufio.NewReader(f); ; {
+		var one keyRecord
+		switch _, err := io.ReadFull(r, one[:]); {
+		case err == nil:
+			records = append(records, one)
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return records, nil
+		default:
+			return nil, err
+		}
 	}
-	return m, nil
 }
 
 // Earlier returns the key that an instance had before it had the given one: in the last build, or in the one before.
 func (k *Keys) Earlier(target, instance string, key [32]byte) (earlier [32]byte, ok bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	var wanted keyRecord
 	h := instanceHash(instance)
+	copy(wanted[:], h[:])
 	for _, suffix := range []string{"", ".before"} {
 		name := k.path(target, suffix)
-		m, loaded := k.last[name]
+		records, loaded := k.last[name]
 		if !loaded {
-			m, _ = k.read(name)
-			k.last[name] = m
+			records, _ = k.read(name)
+			k.last[name] = records
 		}
-		if earlier, ok = m[h]; ok && earlier != key {
-			return earlier, true
+		if at, ok := slices.BinarySearchFunc(records, wanted, byInstance); ok {
+			if earlier = [32]byte(records[at][16:]); earlier != key {
+				return earlier, true
+			}
 		}
 	}
 	return earlier, false
