@@ -182,6 +182,7 @@ func TestDoneIsKept(t *testing.T) {
 		b := newBuild(engine.Options{Jobs: 1, Cache: c}, &engine.Target{Label: label("a"), Plan: func(context.Context, engine.View, engine.Instance) (*engine.Plan, error) {
 			return &engine.Plan{Action: &action{key: "k", do: func(context.Context) (*engine.Result, error) {
 				cancel()
+				time.Sleep(time.Second) // nobody waits for it any more
 				return &engine.Result{}, nil
 			}}}, nil
 		}})

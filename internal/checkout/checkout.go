@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"cbuild/cas"
@@ -92,46 +91,40 @@ func (w *writer) age() error {
 	return nil
 }
 
-// File writes the blob d to a new file at path, which fs.ErrExist says if there is one.
+// File writes the blob d to a new file at path; the error wraps fs.ErrExist if there is one already.
 func File(ctx context.Context, s cas.Store, d cas.Digest, executable bool, path string) error {
 	r, err := s.Open(ctx, d)
 	if err != nil {
 		return fmt.Errorf("%s: %w", filepath.Base(path), err)
 	}
-	mode := fs.FileMode(0o644)
 	if executable {
-		mode = 0o755
+		err = program(path, r)
+	} else {
+		err = create(path, 0o644, r)
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		r.Close()
-		return err
-	}
-	_, err = io.Copy(f, r)
 	if cerr := r.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("%s: %w", filepath.Base(path), cerr) // the content is checked on the way
 	}
-	if err == nil {
-		err = f.Chmod(mode) // whatever our umask is
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
 	if err != nil {
 		return err
-	}
-	if executable {
-		afterForks()
 	}
 	return os.Chtimes(path, Epoch, Epoch)
 }
 
-// afterForks waits until no fork is under way. A process that is forked while an executable is open for writing holds it open too,
-// until its own exec, and whoever executes the file then gets ETXTBSY. Go holds the lock from fork to exec where it forks as vfork
-// does. It is not held while the file is written, because a store may itself wait for what needs the lock.
-func afterForks() {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
+// create makes the file at path with this mode, whatever our umask is, and the content of r.
+func create(path string, mode fs.FileMode, r io.Reader) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, r)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // writeParallel is Write with several files at a time, for large trees.

@@ -417,7 +417,7 @@ func TestTroubleWhileWriting(t *testing.T) {
 			t.Errorf("%d: got %v, %v", after, got, err)
 		}
 	}
-	if err := Write(t.Context(), damaged{m}, root, filepath.Join(t.TempDir(), "d")); !errors.Is(err, cas.ErrNotFound) {
+	if err := File(t.Context(), damaged{m}, cas.Of([]byte("content 1")), true, filepath.Join(t.TempDir(), "f")); !errors.Is(err, cas.ErrNotFound) {
 		t.Errorf("damage that Close tells: %v", err)
 	}
 	m.Delete(cas.Of([]byte("content 3")))
@@ -428,6 +428,61 @@ func TestTroubleWhileWriting(t *testing.T) {
 	cancel()
 	if _, err := NewShared(m, t.TempDir()).Tree(ctx, root); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestExecutablesWaitForForks holds the lock that a fork holds: no process may inherit the file while it is open for writing.
+func TestExecutablesWaitForForks(t *testing.T) {
+	s := castest.NewMemory()
+	d, err := cas.PutBytes(t.Context(), s, []byte("#!/bin/sh\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	syscall.ForkLock.Lock()
+	if err := File(t.Context(), s, d, false, filepath.Join(dir, "plain")); err != nil {
+		t.Error(err)
+	}
+	written := make(chan error)
+	go func() { written <- File(t.Context(), s, d, true, filepath.Join(dir, "program")) }()
+	select {
+	case <-written:
+		t.Error("written while a process was forked")
+	case <-time.After(50 * time.Millisecond):
+	}
+	syscall.ForkLock.Unlock()
+	if err := <-written; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPrograms writes programs of sizes around that which is kept in memory.
+func TestPrograms(t *testing.T) {
+	s := castest.NewMemory()
+	for _, size := range []int{0, 1, maxBuffer - 1, maxBuffer, maxBuffer + 1, 2*maxBuffer + 3} {
+		content := strings.Repeat("0123456789", size/10+1)[:size]
+		d, err := cas.PutBytes(t.Context(), s, []byte(content))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		p := filepath.Join(dir, "p")
+		if err := File(t.Context(), s, d, true, p); err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(p)
+		if err != nil || string(got) != content {
+			t.Errorf("%d bytes: %d were written, %v", size, len(got), err)
+		}
+		if info, err := os.Stat(p); err != nil || info.Mode() != 0o755 || !info.ModTime().Equal(Epoch) {
+			t.Errorf("%d bytes: %v %v", size, info, err)
+		}
+		if left, _ := os.ReadDir(dir); len(left) != 1 {
+			t.Errorf("%d bytes: left are %v", size, left)
+		}
+		if err := File(t.Context(), s, d, true, p); !errors.Is(err, os.ErrExist) {
+			t.Errorf("%d bytes, again: %v", size, err)
+		}
 	}
 }
 

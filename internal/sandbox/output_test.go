@@ -3,9 +3,13 @@ package sandbox
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -78,6 +82,53 @@ func TestMemoryOfLogs(t *testing.T) {
 		}
 		runtime.KeepAlive(&c)
 	}
+}
+
+// TestOutputIsTakenAfterTheDeadline has all output in the pipe before anybody gets to read it, which a busy machine can do, and a
+// process that holds the pipe open.
+func TestOutputIsTakenAfterTheDeadline(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	want := strings.Repeat("output\n", 8000)
+	if _, err := w.WriteString(want); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	if err := take(r, &got); err != nil || got.String() != want {
+		t.Errorf("%d bytes of %d, %v", got.Len(), len(want), err)
+	}
+}
+
+// TestFloodAfterTheDeadline has somebody who never stops writing.
+func TestFloodAfterTheDeadline(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var flood sync.WaitGroup
+	flood.Go(func() {
+		for data := make([]byte, 64<<10); ; {
+			if _, err := w.Write(data); err != nil {
+				return
+			}
+		}
+	})
+	if err := r.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(r, io.Discard); err != nil {
+		t.Error(err)
+	}
+	r.Close()
+	flood.Wait()
+	w.Close()
 }
 
 func BenchmarkLog(b *testing.B) {

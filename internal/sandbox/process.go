@@ -264,14 +264,51 @@ func (r *run) wait(cmd *exec.Cmd, s *streams) error {
 	return errors.Join(outErr, errErr)
 }
 
-// take copies what a command prints. If it can't be kept, the command may go on printing all the same: else it would hang.
+// take copies what a command prints, until the pipe ends or its deadline has passed. If it can't be kept, the command may go on
+// printing all the same: else it would hang.
 func take(from *os.File, to io.Writer) error {
 	_, err := io.Copy(to, from)
-	if err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = takeRest(from, to)
+	}
+	if err == nil {
 		return nil
 	}
 	io.Copy(io.Discard, from)
 	return fmt.Errorf("keeping the output of a command: %w", err)
+}
+
+// maxPipe is the most that a pipe holds, in bytes, unless its reader wants more.
+const maxPipe = 1 << 20
+
+// takeRest copies what is in the pipe already, without waiting for more. A read whose deadline has passed returns nothing even if there
+// is something, and on a busy machine that may be all that the command has printed.
+func takeRest(from *os.File, to io.Writer) error {
+	if err := from.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	conn, err := from.SyscallConn()
+	if err != nil {
+		return err
+	}
+	buf := make([]byte, 64<<10)
+	for taken := 0; taken < maxPipe; {
+		n := 0
+		err := conn.Read(func(fd uintptr) bool {
+			for err := error(syscall.EINTR); err == syscall.EINTR; {
+				n, err = syscall.Read(int(fd), buf)
+			}
+			return true
+		})
+		if err != nil || n <= 0 {
+			return err
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return err
+		}
+		taken += n
+	}
+	return nil
 }
 
 // start starts cmd. ETXTBSY passes: some process that was just forked still holds the program open for writing.

@@ -135,10 +135,10 @@ func TestBackgroundProcesses(t *testing.T) {
 	}
 	ended(t, pids(t, list))
 	// One that left the group can't be ended without namespaces, but it holds up nobody.
-	c.Script = "setsid sleep 3 & echo $! > $P; echo done"
+	c.Script = "setsid sleep 5 & echo $! > $P; sleep 0.3; echo done"
 	start := time.Now()
 	r = w.run(c)
-	if took := time.Since(start); r.Status != engine.Pass || w.read(r.Stdout) != "done\n" || took > 2*time.Second {
+	if took := time.Since(start); r.Status != engine.Pass || w.read(r.Stdout) != "done\n" || took > 3*time.Second {
 		t.Errorf("%v %q after %v", r.Status, w.read(r.Stdout), took)
 	}
 }
