@@ -20,12 +20,12 @@ type Collate struct {
 	Rows      Rows                 `hcl:"rows,required" doc:"What the rows are: a collection, a map or a list."`
 	Columns   []engine.Named[Expr] `hcl:"columns" doc:"Columns by name: expressions over each."`
 	Compare   []string             `hcl:"compare" doc:"Two or more keys of one axis; the first is the base."`
-	Evidence  string               `hcl:"evidence" doc:"What must be equal for same-…: \"log\", \"out\" or \"both\"."`
+	Evidence  string               `hcl:"evidence" one:"log out both" doc:"What must be equal for same-…: \"log\", \"out\" or \"both\"."`
 	Normalize []Normalization      `hcl:"normalize" doc:"List of { pattern, replace } applied to evidence before it is compared."`
 	Group     Expr                 `hcl:"group" doc:"Expression over each by which rows are grouped."`
 	Sort      []Expr               `hcl:"sort" doc:"Expressions over each by which rows are sorted; default: class, then key."`
 	Title     string               `hcl:"title" doc:"Title of the report."`
-	Formats   []string             `hcl:"formats" doc:"Formats to write; default html, md, json, csv."`
+	Formats   []string             `hcl:"formats" one:"html md json csv" doc:"Formats to write; default html, md, json, csv."`
 	Out       string               `hcl:"out" doc:"Directory of the report."`
 }
 

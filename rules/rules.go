@@ -18,8 +18,9 @@ import (
 // be there. The types are: string, bool, int, float64, time.Duration ("90s"), Size, *T for what may be absent, []string,
 // map[string]string, engine.Text, []engine.Text, map[string]engine.Text, []engine.Input (a list, or a map of destinations),
 // engine.Shape (the tag has ",shape"), engine.Value (anything), engine.Object, []engine.Toolchain, Rows (a stream), Expr, PageExpr,
-// and []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in the documentation,
-// and `key:"no"` marks those that enter no key.
+// and []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in
+// the documentation, `one:"a b"` lists the only values that a string, or each of a list, may have, and `key:"no"` marks those that
+// enter no key.
 type Spec interface {
 	// Plan turns the attributes into a plan for the instance self. A mistake in an attribute is an *engine.InvalidError that names
 	// the attribute.
@@ -91,7 +92,7 @@ type Common struct {
 	CPU     int           `hcl:"cpu" key:"no" doc:"How many slots it takes."`
 	Memory  Size          `hcl:"memory" key:"no" doc:"Memory limit."`
 	Disk    Size          `hcl:"disk" key:"no" doc:"Disk space that it needs."`
-	Cache   string        `hcl:"cache" key:"no" doc:"\"yes\", \"no\" (once per build) or \"local\" (never leaves this machine's store)."`
+	Cache   string        `hcl:"cache" key:"no" one:"yes no local" doc:"\"yes\", \"no\" (once per build) or \"local\" (never leaves this machine's store)."`
 }
 
 // Sources gives access to the files of the workspace.

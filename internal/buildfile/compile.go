@@ -443,8 +443,7 @@ func (c *compiler) constant(e hclsyntax.Expression, root hcl.TraverseRoot, steps
 	}
 	name, _ := firstWord(steps)
 	if root.Name == "self" && name == "out" {
-		c.mistake(root.SrcRange, "self.out is not yet supported", "Write the path, or $out in a script.")
-		return e
+		return c.selfOut(e, root, steps[1:])
 	}
 	value, ok := members[name]
 	if !ok {

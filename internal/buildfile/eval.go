@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -137,8 +138,28 @@ func (s *scope) decodeAttr(at *attribute, dst reflect.Value) *evalError {
 	} else {
 		err = s.decode(dst, v)
 	}
+	if err == nil {
+		err = at.field.checkOne(dst)
+	}
 	if err != nil {
 		return s.wrong(at.expr.src, at.rng, "Invalid "+at.name, err)
+	}
+	return nil
+}
+
+// checkOne checks that v is among the only values that f may have.
+func (f *field) checkOne(v reflect.Value) error {
+	if len(f.one) == 0 {
+		return nil
+	}
+	given := []string{v.String()}
+	if v.Kind() == reflect.Slice {
+		given = v.Interface().([]string)
+	}
+	for _, g := range given {
+		if !slices.Contains(f.one, g) {
+			return fmt.Errorf("%q is not known. %s", g, didYouMean(g, slices.Values(f.one), oneOf("It is one of", f.one)))
+		}
 	}
 	return nil
 }

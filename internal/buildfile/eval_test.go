@@ -316,9 +316,10 @@ run "each_file" {
 func TestMistakesOfRules(t *testing.T) {
 	f := loadText(t, `
 run "both" {
-  command = ["x"]
-  script  = "y"
+  command = var.yes ? ["x"] : null
+  script  = var.yes ? "y" : null
 }
+variable "yes" { default = true }
 toolchain "t" {
   kind    = "rust"
   version = "1"
@@ -326,7 +327,7 @@ toolchain "t" {
 `)
 	f.w.Bind(&rules.Runtime{})
 	for name, text := range map[string]string{
-		"both": "Invalid run\n  on BUILD.hcl line 2, in run \"both\":", "t": "Invalid kind\n  on BUILD.hcl line 7, in toolchain \"t\":\n  7:   kind    = \"rust\"",
+		"both": "Invalid run\n  on BUILD.hcl line 2, in run \"both\":", "t": "Invalid kind\n  on BUILD.hcl line 8, in toolchain \"t\":\n  8:   kind    = \"rust\"",
 	} {
 		e := f.named(t, name)
 		_, err := e.Plan(t.Context(), f, engine.Instance{Target: e})

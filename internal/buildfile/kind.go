@@ -25,6 +25,10 @@ type field struct {
 	shape    bool
 	// raw is set where an instance is passed on as it is.
 	raw bool
+	// one are the only values that it, or each of its elements, may have; nil allows all.
+	one []string
+	// key is set for what enters the key of an instance.
+	key bool
 	doc string
 }
 
@@ -37,6 +41,25 @@ var laterAttrs = map[string][]string{
 	"run":       {"depfile", "secret_env"},
 	"toolchain": {"archives", "bin", "components", "env"},
 	"collate":   {"template"},
+}
+
+// An exclusion is a set of attributes of which a target has one, or, unless one is needed, none.
+type exclusion struct {
+	names  []string
+	needed bool
+}
+
+var exclusions = map[string][]exclusion{
+	"run":   {{[]string{"command", "script"}, true}},
+	"fetch": {{[]string{"sha256", "blake3", "integrity"}, false}},
+	"query": {{[]string{"registry", "url"}, true}},
+}
+
+// companions are attributes that mean something only beside another.
+var companions = map[string]map[string]string{
+	"run":   {"shell": "script"},
+	"fetch": {"strip": "unpack"},
+	"query": {"args": "registry", "items": "url", "next": "url", "headers": "url", "url": "items"},
 }
 
 func newKind(k rules.Kind) *kind {
@@ -64,7 +87,8 @@ func structFields(t reflect.Type, index []int) []*field {
 		case ok:
 			opts := strings.Split(tag, ",")
 			f := &field{
-				name: opts[0], index: at, typ: sf.Type, doc: sf.Tag.Get("doc"),
+				name: opts[0], index: at, typ: sf.Type, doc: sf.Tag.Get("doc"), key: sf.Tag.Get("key") != "no",
+				one:      strings.Fields(sf.Tag.Get("one")),
 				required: slices.Contains(opts[1:], "required"), shape: slices.Contains(opts[1:], "shape"),
 			}
 			f.raw = !f.shape && (sf.Type.Kind() == reflect.Interface || sf.Type == typeToolchains)

@@ -2,10 +2,13 @@ package buildfile
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
 
 	"cbuild/engine"
 )
@@ -21,13 +24,38 @@ type axis struct {
 	rng     hcl.Range
 }
 
+// computedAxes evaluates a matrix that is no literal: its axes must be known before anything else is.
+func (p *pkg) computedAxes(t *target, a *hclsyntax.Attribute) []string {
+	t.matrixValue = make(map[string]cty.Value)
+	p.constAttr(a, func(v cty.Value) error {
+		if v.IsNull() {
+			return nil
+		}
+		if !isObject(v) {
+			return errors.New("write matrix = { AXIS = VALUES, … }; the values may be any expression")
+		}
+		for it := v.ElementIterator(); it.Next(); {
+			k, e := it.Element()
+			if !validName(k.AsString()) {
+				return fmt.Errorf("%q is no name for an axis: it begins with a letter and holds letters, digits, _ and -", k.AsString())
+			}
+			if !e.IsNull() {
+				t.matrixValue[k.AsString()] = e
+			}
+		}
+		return nil
+	})
+	return sortedKeys(t.matrixValue)
+}
+
 // compileMatrix compiles the axes, in written order if they are literal, else sorted.
 func (p *pkg) compileMatrix(t *target, a *hclsyntax.Attribute) {
 	t.axisShape = make(map[string]*shape)
 	obj, ok := unparen(a.Expr).(*hclsyntax.ObjectConsExpr)
 	if !ok {
-		p.diags.add(p.src, a.Expr.Range(), "Invalid matrix", "Write matrix = { AXIS = VALUES, … }; the values may be any expression.")
-		t.bad = true
+		for _, name := range t.axes {
+			p.compileAxis(t, name, &hclsyntax.LiteralValueExpr{Val: t.matrixValue[name], SrcRange: a.Expr.Range()})
+		}
 		return
 	}
 	seen := make(map[string]bool)

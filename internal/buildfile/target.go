@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -34,9 +35,11 @@ type target struct {
 	// keys are those of the instances, if the file says them.
 	keys map[string]bool
 
-	axes      []string
-	axisExprs []*axis
-	axisShape map[string]*shape
+	axes []string
+	// matrixValue is a matrix that is computed, known when the files are loaded.
+	matrixValue map[string]cty.Value
+	axisExprs   []*axis
+	axisShape   map[string]*shape
 	// axisKeys are the keys of an axis where the file says them.
 	axisKeys [][]string
 
@@ -74,7 +77,7 @@ func (w *Workspace) declare(diags *Diagnostics) {
 		p := w.packages[dir]
 		for _, t := range p.order {
 			t.repeated = t.rule == "query" || attr(t, "for_each") != nil
-			t.axes = axisNames(attr(t, "matrix"))
+			t.axes = p.axisNames(t)
 			if t.rule == "query" {
 				t.fields = p.queryFields(t)
 			}
@@ -122,14 +125,15 @@ func literalFields(e hclsyntax.Expression) []string {
 	return names
 }
 
-// axisNames returns the names of the axes of a literal matrix.
-func axisNames(a *hclsyntax.Attribute) []string {
-	if a == nil {
+// axisNames returns the names of the axes of a matrix: in the order in which they are written, or sorted if it is computed.
+func (p *pkg) axisNames(t *target) []string {
+	a := attr(t, "matrix")
+	if a == nil || isNull(a.Expr) || t.kind.Single {
 		return nil
 	}
 	obj, ok := unparen(a.Expr).(*hclsyntax.ObjectConsExpr)
 	if !ok {
-		return nil
+		return p.computedAxes(t, a)
 	}
 	var names []string
 	for _, item := range obj.Items {
@@ -157,7 +161,7 @@ func (p *pkg) compileRepetition(t *target) {
 	if t.rule == "query" {
 		t.eachOf = t.elements()
 	}
-	if a := attr(t, "matrix"); a != nil {
+	if a := attr(t, "matrix"); a != nil && !isNull(a.Expr) {
 		if t.kind.Single {
 			p.diags.addf(p.src, a.NameRange, "No matrix here", "A %s cannot be repeated.", t.rule)
 			t.axes = nil
@@ -242,8 +246,7 @@ func (w *Workspace) compileTargets(diags *Diagnostics) {
 
 func (p *pkg) compileBody(t *target) {
 	list := attributes(t.block.Body)
-	// Rows first: what they are decides what the columns can read.
-	slices.SortStableFunc(list, func(a, b *hclsyntax.Attribute) int { return isRows(a) - isRows(b) })
+	slices.SortStableFunc(list, func(a, b *hclsyntax.Attribute) int { return rank(a) - rank(b) })
 	for _, a := range list {
 		switch a.Name {
 		case "for_each", "matrix":
@@ -265,17 +268,82 @@ func (p *pkg) compileBody(t *target) {
 			t.bad = true
 		}
 	}
+	p.checkTogether(t)
 }
 
-func isRows(a *hclsyntax.Attribute) int {
-	if a.Name == "rows" {
+// rank orders the attributes: what rows are decides what the columns can read, and what self.out is stands in out, stdout and dir.
+func rank(a *hclsyntax.Attribute) int {
+	switch a.Name {
+	case "rows", "out", "stdout", "dir":
 		return 0
 	}
 	return 1
 }
 
+// checkTogether reports attributes that exclude or need one another.
+func (p *pkg) checkTogether(t *target) {
+	if p.broken {
+		return
+	}
+	for _, x := range exclusions[t.rule] {
+		var there []*hclsyntax.Attribute
+		sure := 0
+		for _, name := range x.names {
+			if a := attr(t, name); a != nil && !isNull(a.Expr) {
+				there = append(there, a)
+				if surelySet(a.Expr) {
+					sure++
+				}
+			}
+		}
+		switch {
+		case len(there) == 0 && x.needed:
+			p.diags.addf(p.src, t.rng, "Missing "+either(x.names), "A %s has one of them.", t.rule)
+		case sure > 1:
+			last := slices.MaxFunc(there, func(a, b *hclsyntax.Attribute) int { return a.SrcRange.Start.Byte - b.SrcRange.Start.Byte })
+			p.diags.addf(p.src, last.NameRange, "Only one of "+either(x.names), "A %s has at most one of them. Remove the others.", t.rule)
+		default:
+			continue
+		}
+		t.bad = true
+	}
+	needed := companions[t.rule]
+	for _, name := range sortedKeys(needed) {
+		a := attr(t, name)
+		if a == nil || isNull(a.Expr) || attr(t, needed[name]) != nil {
+			continue
+		}
+		p.diags.addf(p.src, a.NameRange, fmt.Sprintf("%q without %q", name, needed[name]), "In a %s, %s means something only beside %s.", t.rule, name, needed[name])
+		t.bad = true
+	}
+}
+
+func either(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+func isNull(e hclsyntax.Expression) bool {
+	l, ok := unparen(e).(*hclsyntax.LiteralValueExpr)
+	return ok && l.Val.IsNull()
+}
+
+// surelySet reports whether e can't be null.
+func surelySet(e hclsyntax.Expression) bool {
+	switch e := unparen(e).(type) {
+	case *hclsyntax.TemplateExpr, *hclsyntax.TupleConsExpr, *hclsyntax.ObjectConsExpr, *hclsyntax.ForExpr:
+		return true
+	case *hclsyntax.LiteralValueExpr:
+		return !e.Val.IsNull()
+	}
+	return false
+}
+
 func (p *pkg) compileWhere(t *target, a *hclsyntax.Attribute) {
 	allowed := allow{each: true, axes: true, of: t.eachOf, targets: true}
+	if isNull(a.Expr) {
+		return
+	}
 	if t.rule == "query" {
 		allowed.axes = false
 	} else if !t.repeated && len(t.axes) == 0 {
