@@ -239,7 +239,7 @@ func TestNormalize(t *testing.T) {
 		"took 1m2.5s, 12ms, 3µs and 1h0m0s":                  "took <time>, <time>, <time> and <time>",
 		"in 0.25 seconds":                                    "in <time>",
 		"version 1.18.10, 5 files, v2s, 10m high":            "version 1.18.10, 5 files, v2s, 10m high",
-		"/x/y/runs/run-000123/work/a.go:12:3":                "<work>/a.go:12:3",
+		"(/x/y/runs/run-000123/work): a.go:12:3":             "(<work>): a.go:12:3",
 		"'/x/runs/run-000123/script': 4":                     "'<script>': 4",
 		"/a/runs/run-1234567/tmp/go-build123456789/b001/x.o": "<tmp>/go-build<n>/b001/x.o",
 		"/tmp/go-build2847593821/b001":                       "<tmp>/go-build<n>/b001",
