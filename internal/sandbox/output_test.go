@@ -2,12 +2,14 @@ package sandbox
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -105,6 +107,29 @@ func TestOutputIsTakenAfterTheDeadline(t *testing.T) {
 		t.Errorf("%d bytes of %d, %v", got.Len(), len(want), err)
 	}
 }
+
+// TestTakeRestThatCannotBeKept has a full disk after the deadline: nobody waits for who holds the pipe.
+func TestTakeRestThatCannotBeKept(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	if _, err := w.WriteString("output"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.SetReadDeadline(time.Now().Add(-time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if err := take(r, noSpace{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Error(err)
+	}
+}
+
+type noSpace struct{}
+
+func (noSpace) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 // TestFloodAfterTheDeadline has somebody who never stops writing.
 func TestFloodAfterTheDeadline(t *testing.T) {

@@ -270,12 +270,13 @@ func take(from *os.File, to io.Writer) error {
 	_, err := io.Copy(to, from)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		err = takeRest(from, to)
+	} else if err != nil {
+		io.Copy(io.Discard, from)
 	}
-	if err == nil {
-		return nil
+	if err != nil {
+		return fmt.Errorf("keeping the output of a command: %w", err)
 	}
-	io.Copy(io.Discard, from)
-	return fmt.Errorf("keeping the output of a command: %w", err)
+	return nil
 }
 
 // maxPipe is the most that a pipe holds, in bytes, unless its reader wants more.
