@@ -227,8 +227,17 @@ func (b *Build) draining() bool {
 func (b *Build) stopped() bool { return b.draining() || b.group.ctx.Err() != nil }
 
 // Whole yields the rows of a target in the order of their keys, after Run, followed by the error that ended it early, if any.
+// What nobody needed has none.
 func (b *Build) Whole(ctx context.Context, l Label) iter.Seq2[*Row, error] {
-	return b.nodes[l].whole(ctx)
+	return func(yield func(*Row, error) bool) {
+		n := b.nodes[l]
+		n.mu.Lock()
+		started := n.started
+		n.mu.Unlock()
+		if started { // else its feed will never be closed
+			n.whole(ctx)(yield)
+		}
+	}
 }
 
 func (b *Build) emit(e Event) {

@@ -326,3 +326,14 @@ func TestDemandWhileBlockedUpstream(t *testing.T) {
 		}
 	})
 }
+
+// TestWholeOfWhatWasNotNeeded asks after the build for the rows of a target that it did not touch.
+func TestWholeOfWhatWasNotNeeded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBuild(engine.Options{Jobs: 1}, &engine.Target{Label: label("a"), Plan: takes(0)}, &engine.Target{Label: label("b"), Items: items("k"), Plan: takes(0)})
+		b.run(t, "a")
+		for r, err := range b.Whole(t.Context(), label("b")) {
+			t.Errorf("%v, %v", r, err)
+		}
+	})
+}
