@@ -72,7 +72,9 @@ func (t *target) engineNeeds() []engine.Need {
 }
 
 func (t *target) wanted(ctx context.Context, v engine.View, i engine.Instance) (bool, error) {
-	ok, err := instanceScope(ctx, t.pkg, t, v, i).evalBool(t.where, "where")
+	s := instanceScope(ctx, t.pkg, t, v, i)
+	s.filter = true
+	ok, err := s.evalBool(t.where, "where")
 	return ok, err.outcome()
 }
 

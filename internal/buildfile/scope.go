@@ -32,6 +32,10 @@ type scope struct {
 
 	page *rules.Page
 
+	// filter is set while `where` is evaluated: an outcome without a result has nothing to look at, so that no instance is dropped
+	// because of trouble.
+	filter bool
+
 	artifacts []engine.Artifact
 	// unusable is the first reference that had no usable result, and trouble the first error that is not about the expression,
 	// such as the end of ctx. They decide what a failed evaluation is; one that succeeds all the same is none the worse.
@@ -168,6 +172,9 @@ next:
 
 // read returns the readable attribute name of c.
 func (s *scope) read(c *cell, name string) (engine.Value, error) {
+	if s.filter && c.o.Result == nil && name != "key" && name != "value" && name != "matrix" {
+		return nil, s.skip(c.name()+" "+isWord(c.o.Class()), c.o.Err)
+	}
 	v, err := s.pkg.ws.read(s.ctx, s.pkg.ws.runtime(), c.row, c.o, name)
 	if err == nil {
 		return v, nil
