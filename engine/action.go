@@ -55,6 +55,9 @@ type Plan struct {
 	// Reuse reports whether a stored result that is not a pass may be used. Nil means no.
 	Reuse  func(*Result) bool
 	bypass bool // look nothing up: an output of what is stored is lost
+	// mode is how far look-ups go, unleased is set when somebody else has done the same for too long to wait any longer.
+	mode     LookupMode
+	unleased bool
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
 	// Notes are passed on to the outcome: what is known beside the result and must not be stored with it.

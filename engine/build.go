@@ -16,6 +16,8 @@ type Options struct {
 	// Targets are all declared targets; their Needs form no cycle.
 	Targets []*Target
 	Cache   ActionCache
+	// Leases keep other builds over the same Cache from doing equal work at the same time; nil does without.
+	Leases Leaser
 	// Observer is told what happens; it may be nil.
 	Observer Observer
 	// Jobs and Connections are the sizes of the pools; less than 1 means 1.
@@ -63,9 +65,10 @@ type Build struct {
 	net   *slots
 	spool func() (Spool, error)
 
-	flights flights
-	remakes remakes
-	fresh   sync.Map // keys of actions that were done in this build
+	flights   flights
+	remakes   remakes
+	durations durations
+	fresh     sync.Map // keys of actions that were done in this build
 	// complete is set when everything that was wanted is there, so that what else was begun just ends.
 	complete atomic.Bool
 	drained  chan struct{}

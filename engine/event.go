@@ -34,6 +34,9 @@ type Event struct {
 	// such an event tells that what was started under the name Text has ended and has no EventFinished of its own.
 	Attempt int
 	After   time.Duration
+	// Waiting names who else, elsewhere, is doing what this build waits for; for EventProgress of one instance. Took is then for how
+	// long it has waited.
+	Waiting string
 	// Done, Total and Open are for EventTarget and EventProgress: rows finished, rows known, and whether more may come.
 	Done, Total int
 	Open        bool

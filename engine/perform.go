@@ -18,6 +18,7 @@ type answer struct {
 	cached     Cached
 	reason     string
 	took       time.Duration
+	release    func() // ends the lease under which it was done
 }
 
 // perform is the single place where work starts: flight on the key, look-up inside the flight, slot, action, publication, record.
@@ -69,39 +70,62 @@ func (b *Build) usable(p *Plan, r *Result) bool {
 
 // lookupOrDo runs inside the flight for key.
 func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, key Key) (*answer, error) {
-	mode := LookupNormal
 	if p.bypass {
-		mode = LookupBypass
+		p.mode = LookupBypass
 	}
 	// What is downloaded under a key is named by its content: another download could bring nothing new.
 	if p.Fresh || b.opts.Again && p.Pool != NetPool {
 		if _, done := b.fresh.LoadOrStore(key, true); !done {
-			mode = LookupBypass
+			p.mode = LookupBypass
 		}
 	}
-	r, reason, err := b.opts.Cache.Lookup(ctx, key, p.Want, mode)
+	for {
+		a, reason, err := b.lookup(ctx, v, name, p)
+		if a != nil || err != nil {
+			return a, err
+		}
+		a, err = b.attempt(ctx, v, name, p, reason)
+		switch {
+		case errors.Is(err, errHeld):
+			if err := b.await(ctx, v, name, p); err != nil {
+				return nil, err
+			}
+			continue
+		case err != nil:
+			return nil, err
+		}
+		if a.cached == NotCached {
+			b.record(ctx, v, p, a)
+		}
+		return a, nil
+	}
+}
+
+// lookup returns the stored result of p as an answer, or the reason why there is none that p may use.
+func (b *Build) lookup(ctx context.Context, v *view, name string, p *Plan) (a *answer, reason string, err error) {
+	r, reason, err := b.opts.Cache.Lookup(ctx, p.Action.Key(), p.Want, p.mode)
 	switch {
 	case err != nil:
-		return nil, &TroubleError{Err: err}
+		return nil, "", &TroubleError{Err: err}
 	case r != nil && b.usable(p, r):
-		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, nil
+		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, "", nil
 	case r != nil:
 		reason = "the stored result is a " + r.Status.String()
-	}
-	if b.opts.Explain != nil && r == nil && mode == LookupNormal {
+	case b.opts.Explain != nil && p.mode == LookupNormal:
 		reason = cmp.Or(b.opts.Explain(v.node.target, name, p.Action), reason)
 	}
-	a, err := b.attempt(ctx, v, name, p, reason)
-	if err != nil {
-		return nil, err
-	}
-	// What is done is kept, even if the build is ended just now.
-	err = b.opts.Cache.Record(context.WithoutCancel(ctx), Record{Key: key, Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
+	return nil, reason, nil
+}
+
+// record stores what was done, even if the build is ended just now, and ends its lease.
+func (b *Build) record(ctx context.Context, v *view, p *Plan, a *answer) {
+	defer a.release()
+	b.durations.learn(v.node.target.Label, a.took)
+	err := b.opts.Cache.Record(context.WithoutCancel(ctx), Record{Key: p.Action.Key(), Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
 	if err != nil {
 		// What was found out holds for this build; only later ones have to find it out again.
 		b.emit(Event{Type: EventDiagnostic, Severity: "warning", Target: v.node.target, Text: "a result could not be stored: " + err.Error()})
 	}
-	return a, nil
 }
 
 // attempt does the action, again while trouble may pass.
@@ -159,6 +183,15 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 	if b.draining() && !p.Always {
 		return nil, ErrCancelled
 	}
+	unlease, a, err := b.lease(ctx, v, name, p)
+	if a != nil || err != nil {
+		return a, err
+	}
+	defer func() {
+		if a == nil {
+			unlease()
+		}
+	}()
 	if !p.Trivial {
 		b.emit(Event{Type: EventStarted, Target: v.node.target, Text: name})
 	}
@@ -172,7 +205,7 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 	}
 	conditions := p.Want
 	conditions.Sandbox = p.Class
-	return &answer{result: r, conditions: conditions, took: time.Since(start)}, nil
+	return &answer{result: r, conditions: conditions, took: time.Since(start), release: unlease}, nil
 }
 
 // slot waits for a slot of the plan's pool. Waiting ends when the build drains.
