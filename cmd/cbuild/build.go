@@ -301,8 +301,10 @@ func (r *run) withdraw() {
 
 // finish publishes what was asked for, says how it went, and returns the status as an error.
 func (r *run) finish() error {
+	classes := r.build.Sum().Classes
+	settled := r.signal == nil && classes[engine.ClassError]+classes[engine.ClassCancelled] == 0
 	for _, p := range r.published {
-		path, err := p.finish()
+		path, err := p.finish(settled)
 		if err != nil {
 			return &statusError{exitTrouble, fmt.Errorf("cannot publish %v: %w", p.selection.Target.Label, err)}
 		}

@@ -119,15 +119,18 @@ func (p *publication) place(at string) (string, error) {
 }
 
 // finish replaces the target's folder and returns the path to print: its single file, the page of a report, or its folder. It
-// returns "" for a target without outputs.
-func (p *publication) finish() (string, error) {
+// returns "" for a target without outputs: if that is settled, what an earlier build published goes, for it is none of this one's.
+func (p *publication) finish(settled bool) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	place := filepath.Join(p.root, packageFolder(p.selection.Target.Label.Dir), escape(p.selection.Target.Label.Name))
 	if p.tmp == "" {
+		if settled {
+			return "", checkout.Remove(place)
+		}
 		return "", nil
 	}
 	defer checkout.Remove(p.tmp)
-	place := filepath.Join(p.root, packageFolder(p.selection.Target.Label.Dir), escape(p.selection.Target.Label.Name))
 	if err := replace(filepath.Join(p.tmp, "new"), place, filepath.Join(p.tmp, "old")); err != nil {
 		return "", err
 	}
