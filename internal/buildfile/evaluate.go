@@ -72,7 +72,9 @@ func (p *pkg) evalTarget(e *expr, ev *Evaluation) *engine.Target {
 	return &engine.Target{
 		Label: engine.Label{Dir: p.dir, Name: "(" + evalName + ")"}, Rule: "eval", Needs: t.engineNeeds(),
 		Plan: func(ctx context.Context, v engine.View, _ engine.Instance) (*engine.Plan, error) {
-			value, err := newScope(ctx, p, nil, v).evalPlain(e)
+			s := newScope(ctx, p, nil, v)
+			s.perRow = true // somebody wants to know what became of it
+			value, err := s.evalPlain(e)
 			if err != nil {
 				return nil, err.outcome()
 			}
