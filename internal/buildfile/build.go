@@ -168,7 +168,9 @@ func (s *scope) set(dst reflect.Value, at *attribute) *evalError {
 func (s *scope) closure(e *expr) rules.Expr {
 	view, p, t := s.view, s.pkg, s.t
 	return func(ctx context.Context, each engine.Item) (engine.Value, error) {
-		v, err := eachScope(ctx, p, t, view, each).evalPlain(e)
+		s := eachScope(ctx, p, t, view, each)
+		s.perRow = true
+		v, err := s.evalPlain(e)
 		return v, err.outcome()
 	}
 }

@@ -35,8 +35,6 @@ type expr struct {
 	// status is set if it mentions page.status.
 	status bool
 	bad    bool
-	// needs are the attributes that a `for` mentions of its elements.
-	needs map[*hclsyntax.ForExpr]*need
 }
 
 // constant reports whether e has the same value in every evaluation.
@@ -160,8 +158,12 @@ func (c *compiler) rewrite(e hclsyntax.Expression, spine bool) hclsyntax.Express
 		}
 	case *hclsyntax.ConditionalExpr:
 		e.Condition, e.TrueResult, e.FalseResult = c.rewrite(e.Condition, false), c.rewrite(e.TrueResult, false), c.rewrite(e.FalseResult, false)
+		return condNode{e}
 	case *hclsyntax.BinaryOpExpr:
 		e.LHS, e.RHS = c.rewrite(e.LHS, false), c.rewrite(e.RHS, false)
+		if e.Op == hclsyntax.OpLogicalAnd || e.Op == hclsyntax.OpLogicalOr {
+			return logicNode{e}
+		}
 	case *hclsyntax.UnaryOpExpr:
 		e.Val = c.rewrite(e.Val, false)
 	case *hclsyntax.IndexExpr:
@@ -246,14 +248,14 @@ func (c *compiler) binding(name string) *binding {
 
 // reference replaces the chain e, which begins with root.
 func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step, spine bool) hclsyntax.Expression {
-	if b := c.binding(root.Name); b != nil {
-		c.check(b.of, steps, b.name, b.need)
-		return c.keep(e)
-	}
 	for i := range steps {
 		if steps[i].expr != nil {
 			steps[i].expr = c.rewrite(steps[i].expr, false)
 		}
+	}
+	if b := c.binding(root.Name); b != nil {
+		c.check(b.of, steps, b.name, b.need)
+		return &boundNode{e, b.name, steps}
 	}
 	switch root.Name {
 	case "var":
@@ -274,20 +276,6 @@ func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return c.targetRef(e, root, steps, spine)
 	}
 	c.unknownRoot(root, steps)
-	return e
-}
-
-// keep leaves a reference to a variable of a `for` to HCL, with what its indexes mention replaced.
-func (c *compiler) keep(e hclsyntax.Expression) hclsyntax.Expression {
-	switch e := e.(type) {
-	case *hclsyntax.RelativeTraversalExpr:
-		e.Source = c.keep(e.Source)
-	case *hclsyntax.IndexExpr:
-		e.Collection = c.keep(e.Collection)
-		e.Key = c.rewrite(e.Key, false)
-	case *hclsyntax.ParenthesesExpr:
-		e.Expression = c.keep(e.Expression)
-	}
 	return e
 }
 
@@ -564,7 +552,7 @@ func (c *compiler) checkSteps(of *shape, steps []step, what string, need *need) 
 		case !steps[i].index && slices.Contains(c.pkg.ws.reads[t.rule], word):
 			c.mistake(steps[i].rng, what+" is repeated for a matrix", fmt.Sprintf("Write %s[KEY].%s with a key of the axis %q.", what, word, axes[i]))
 			return
-		case attr(t, "where") == nil && axis < len(t.axisKeys) && t.axisKeys[axis] != nil:
+		case axis < len(t.axisKeys) && t.axisKeys[axis] != nil:
 			c.mistake(steps[i].rng, fmt.Sprintf("Unknown key %q", word), fmt.Sprintf("It is no key of the axis %q of %s. ", axes[i], t.ref())+
 				didYouMean(word, slices.Values(t.axisKeys[axis]), oneOf("The keys are", t.axisKeys[axis])))
 			return
@@ -596,7 +584,7 @@ func (c *compiler) instance(n *targetNode, u *use) bool {
 	what := t.ref() + "[…]"
 	if w, ok := first.word(); ok {
 		what = fmt.Sprintf("%s[%q]", t.ref(), w)
-		if t.keys != nil && attr(t, "where") == nil && !t.keys[w] {
+		if t.keys != nil && !t.keys[w] {
 			c.mistake(first.rng, "Unknown instance "+what, didYouMean(w, mapKeys(t.keys), oneOf("The keys are", sortedKeys(t.keys))))
 			return false
 		}

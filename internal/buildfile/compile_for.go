@@ -34,8 +34,6 @@ func (c *compiler) forExpr(e *hclsyntax.ForExpr, spine bool) {
 	value := binding{name: e.ValVar, need: mentioned}
 	if t := collection(e.CollExpr); t != nil {
 		value.of = t.elements()
-	} else if _, ok := unparen(e.CollExpr).(*pageNode); ok {
-		value.of = &shape{} // of any fields, of which those that are mentioned are converted
 	}
 	depth := len(c.bound)
 	if e.KeyVar != "" {
@@ -61,15 +59,6 @@ func (c *compiler) forExpr(e *hclsyntax.ForExpr, spine bool) {
 			n.need = nil
 		}
 	}
-	c.out.setNeed(e, mentioned)
-}
-
-// setNeed remembers which attributes of the elements of a streamed `for` are mentioned.
-func (e *expr) setNeed(f *hclsyntax.ForExpr, n *need) {
-	if e.needs == nil {
-		e.needs = make(map[*hclsyntax.ForExpr]*need)
-	}
-	e.needs[f] = n
 }
 
 func unparen(e hclsyntax.Expression) hclsyntax.Expression {
@@ -84,8 +73,13 @@ func unparen(e hclsyntax.Expression) hclsyntax.Expression {
 
 // isName reports whether e is nothing but the name.
 func isName(e hclsyntax.Expression, name string) bool {
-	t, ok := unparen(e).(*hclsyntax.ScopeTraversalExpr)
-	return ok && len(t.Traversal) == 1 && t.Traversal.RootName() == name
+	switch e := unparen(e).(type) {
+	case *hclsyntax.ScopeTraversalExpr:
+		return len(e.Traversal) == 1 && e.Traversal.RootName() == name
+	case *boundNode:
+		return len(e.steps) == 0 && e.name == name
+	}
+	return false
 }
 
 // splat rewrites x[*].a. The elements of a collection come as a list.
@@ -125,6 +119,9 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 		c.out.files = true
 		return &callNode{e, f}
 	}
+	if e.Name == "try" || e.Name == "can" {
+		return c.tryCall(e)
+	}
 	functions := c.pkg.ws.functions(c.pkg)
 	if _, ok := functions[e.Name]; ok {
 		return e
@@ -142,6 +139,17 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 	return e
 }
 
+// tryCall rewrites a call of try() or can().
+func (c *compiler) tryCall(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
+	switch {
+	case len(e.Args) == 0, e.Name == "can" && len(e.Args) > 1:
+		c.mistake(e.NameRange, "Invalid call of "+e.Name, "Write try(EXPRESSION, …, OTHERWISE) or can(EXPRESSION).")
+	case e.ExpandFinal:
+		c.mistake(e.NameRange, "Invalid call of "+e.Name, "Its arguments are expressions: a list can't be expanded with \"...\".")
+	}
+	return tryNode{e}
+}
+
 // A callNode is a call of a function that looks at files or artifacts.
 type callNode struct {
 	*hclsyntax.FunctionCallExpr
@@ -152,6 +160,9 @@ type callNode struct {
 type scopeFunction func(s *scope, args []cty.Value) (cty.Value, error)
 
 func (n *callNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
+	if scopeOf(ctx).typing > 0 {
+		return cty.UnknownVal(scopeFunctionTypes[n.Name]), nil
+	}
 	args := make([]cty.Value, 0, len(n.Args))
 	for i, a := range n.Args {
 		v, diags := a.Value(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 
 	"cbuild/engine"
@@ -65,6 +66,8 @@ func (s *scope) blame(d *Diagnostic) *evalError {
 	switch {
 	case s.trouble != nil:
 		e.cause = s.trouble
+	case s.stuck != nil:
+		e.cause = s.stuck
 	case s.unusable != nil:
 		e.cause = s.unusable
 	}
@@ -82,13 +85,27 @@ func (s *scope) blame(d *Diagnostic) *evalError {
 func (s *scope) eval(e *expr) (cty.Value, *evalError) {
 	s.unusable = nil
 	v, diags := e.Value(s.ectx)
+	eerr := s.checked(e.src, e, diags)
 	switch {
-	case diags.HasErrors():
-		return cty.NilVal, s.blame(fromHCL(e.src, firstError(diags)))
+	case eerr != nil:
+		return cty.NilVal, eerr
 	case !v.IsWhollyKnown():
 		return cty.NilVal, s.wrong(e.src, e.Range(), "Unknown value", errUnknown)
 	}
 	return v, nil
+}
+
+// checked returns why the evaluation of e, which ended with diags, has no value that may be used.
+func (s *scope) checked(src *source, e hclsyntax.Expression, diags hcl.Diagnostics) *evalError {
+	switch {
+	case diags.HasErrors():
+		return s.blame(fromHCL(src, firstError(diags)))
+	case s.trouble != nil:
+		return s.wrong(src, e.Range(), "No usable result", s.trouble)
+	case s.stuck != nil:
+		return s.wrong(src, e.Range(), "No usable result", s.stuck)
+	}
+	return nil
 }
 
 var errUnknown = errors.New("this expression has no definite value")

@@ -101,7 +101,7 @@ run "part" {
 }
 run "direct"  { command = [run.part["b"].out] }
 run "dropped" { command = [run.part["c"].out] }
-run "unknown" { command = [run.part["aa"].out] }
+run "unknown" { command = [run.part[lower("AA")].out] }
 run "guarded" { command = [try(run.part["b"].out, "none"), can(run.part["b"].out) ? "yes" : "no", run.part["b"].ok ? run.part["b"].out : "else", run.part["b"].outcome] }
 run "whole"   { command = [for r in run.part : r.outcome] }
 run "passing" { command = [for r in run.part : r.out if r.ok] }

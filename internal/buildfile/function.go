@@ -3,7 +3,6 @@ package buildfile
 import (
 	"fmt"
 
-	"github.com/hashicorp/hcl/v2/ext/customdecode"
 	ctyyaml "github.com/zclconf/go-cty-yaml"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
@@ -34,14 +33,14 @@ var standard = map[string]function.Function{
 
 // transparent are the functions that may be given artifacts: those that put text together, and those that only arrange elements.
 var transparent = map[string]bool{
-	"join": true, "concat": true, "format": true, "coalesce": true, "jsonencode": true, "shellquote": true, "try": true, "can": true,
+	"join": true, "concat": true, "format": true, "coalesce": true, "jsonencode": true, "shellquote": true,
 	"length": true, "keys": true, "values": true, "flatten": true, "merge": true, "lookup": true, "element": true, "compact": true,
 	"slice": true, "reverse": true, "zipmap": true, "coalescelist": true, "chunklist": true, "sample": true, "tolist": true, "tomap": true,
 	"regression": true, "setproduct": true,
 }
 
 // allFunctions are the functions that need no more than their arguments.
-var allFunctions = guarded(standard, ownFunctions(), map[string]function.Function{"try": tryFunc, "can": canFunc})
+var allFunctions = guarded(standard, ownFunctions())
 
 // functions returns the functions of expressions in p.
 func (w *Workspace) functions(*pkg) map[string]function.Function { return allFunctions }
@@ -81,6 +80,11 @@ func guard(name string, f function.Function) function.Function {
 func fn(params []string, variadic string, impl func(args []cty.Value) (cty.Value, error)) function.Function {
 	spec := &function.Spec{
 		Type: func(args []cty.Value) (cty.Type, error) {
+			for _, a := range args {
+				if !a.IsWhollyKnown() {
+					return cty.DynamicPseudoType, nil
+				}
+			}
 			v, err := impl(args)
 			if err != nil {
 				return cty.NilType, err
@@ -115,43 +119,6 @@ func stringFn(ret cty.Type, params []string, impl func(args []string) (cty.Value
 	}
 	return function.New(spec)
 }
-
-// A tryError is why no argument of try() could be evaluated.
-type tryError struct{ text string }
-
-func (e *tryError) Error() string { return e.text }
-
-var tryFunc = function.New(&function.Spec{
-	VarParam: &function.Parameter{Name: "expressions", Type: customdecode.ExpressionClosureType},
-	Type: func(args []cty.Value) (cty.Type, error) {
-		// The type is that of the value, which Impl computes again; both are pure.
-		v, err := try(args)
-		return v.Type(), err
-	},
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return try(args) },
-})
-
-func try(args []cty.Value) (cty.Value, error) {
-	text := "no argument"
-	for _, a := range args {
-		v, diags := customdecode.ExpressionClosureFromVal(a).Value()
-		if !diags.HasErrors() {
-			return v, nil
-		}
-		d := firstError(diags)
-		text = d.Summary + ": " + d.Detail
-	}
-	return cty.DynamicVal, &tryError{fmt.Sprintf("none of its arguments has a value; the last one: %s", text)}
-}
-
-var canFunc = function.New(&function.Spec{
-	Params: []function.Parameter{{Name: "expression", Type: customdecode.ExpressionClosureType}},
-	Type:   function.StaticReturnType(cty.Bool),
-	Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-		_, diags := customdecode.ExpressionClosureFromVal(args[0]).Value()
-		return cty.BoolVal(!diags.HasErrors()), nil
-	},
-})
 
 // asStrings converts a list argument.
 func asStrings(v cty.Value) ([]string, error) {

@@ -18,6 +18,11 @@ var scopeFunctions = map[string]scopeFunction{
 	"file": fileFunc, "filehash": filehashFunc, "filesize": filesizeFunc, "exists": existsFunc, "files": filesFunc, "glob": globFunc,
 }
 
+// scopeFunctionTypes are what they return.
+var scopeFunctionTypes = map[string]cty.Type{
+	"file": cty.String, "filehash": cty.String, "filesize": cty.Number, "exists": cty.Bool, "files": cty.Map(cty.String), "glob": cty.List(cty.String),
+}
+
 // oneArg returns the only argument, a string that may be marked.
 func oneArg(args []cty.Value) (string, error) {
 	if len(args) != 1 {

@@ -146,6 +146,11 @@ func (t *target) matrix(ctx context.Context, view engine.View) ([]engine.Axis, e
 		}
 		axes = append(axes, a)
 	}
+	all := make([][]string, len(axes))
+	for i, a := range axes {
+		all[i] = a.Keys
+	}
+	t.allAxes.Store(&all)
 	return axes, nil
 }
 

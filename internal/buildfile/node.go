@@ -120,8 +120,11 @@ type targetNode struct {
 
 func (n *targetNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	s := scopeOf(ctx)
-	if s.view == nil {
+	switch {
+	case s.view == nil:
 		return cty.DynamicVal, failed(n.Range(), "No targets here", "This expression is evaluated before any target is.")
+	case s.typing > 0:
+		return n.unread(), nil
 	}
 	if n.target.repeated && n.key == nil {
 		return n.whole(s)
@@ -164,13 +167,13 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 		}
 		return failed(n.Range(), fmt.Sprintf("Unknown instance %s[%q]", n.target.ref(), no.Key), detail)
 	}
-	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+isWord(engine.ClassOf(err)), err)))
+	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+became(engine.ClassOf(err), err), err)))
 }
 
 // unusable says that the element of row can't be used.
 func (n *targetNode) unusable(s *scope, row *engine.Row) hcl.Diagnostics {
 	name := row.Target.InstanceName(row.Key, nil)
-	return failed(n.Range(), "No usable result", sentence(s.skip(name+" "+isWord(engine.ClassOf(row.Err)), row.Err)))
+	return failed(n.Range(), "No usable result", sentence(s.skip(name+" "+became(engine.ClassOf(row.Err), row.Err), row.Err)))
 }
 
 // endedBy returns what becomes of a reader of t, which as a whole ended with err.
@@ -197,8 +200,8 @@ func (n *targetNode) whole(s *scope) (cty.Value, hcl.Diagnostics) {
 			return cty.DynamicVal, n.unusable(s, row)
 		}
 		for _, o := range row.Cells {
-			if class := o.Class(); !usable(class) {
-				return cty.DynamicVal, failed(n.Range(), "No usable result", sentence(s.skip((&cell{row, o}).name()+" "+isWord(class), o.Err)))
+			if class := o.Class(); !usable(class) || !s.perRow && sticks(o.Err) {
+				return cty.DynamicVal, failed(n.Range(), "No usable result", sentence(s.skip((&cell{row, o}).name()+" "+became(class, o.Err), o.Err)))
 			}
 		}
 		v, err := s.cty(row, n.need, n.raw)
@@ -232,6 +235,9 @@ func (st *step) value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 func (s *scope) leaf(v engine.Value, steps []step, ctx *hcl.EvalContext, rng hcl.Range, raw bool, need *need) (cty.Value, hcl.Diagnostics) {
 	v = enter(v)
 	for len(steps) > 0 {
+		if name, ok := steps[0].word(); ok && s.typing > 0 && isCell(v) {
+			return follow(unread(name), steps[1:], ctx)
+		}
 		next, ok, diags := s.advance(v, &steps[0], ctx)
 		if diags.HasErrors() {
 			return cty.DynamicVal, diags
@@ -246,6 +252,11 @@ func (s *scope) leaf(v engine.Value, steps []step, ctx *hcl.EvalContext, rng hcl
 		return cty.DynamicVal, failed(rng, "Unusable value", sentence(err))
 	}
 	return follow(c, steps, ctx)
+}
+
+func isCell(v engine.Value) bool {
+	_, ok := v.(*cell)
+	return ok
 }
 
 // advance takes one step from v; ok is false where only the converted value knows how.
@@ -267,7 +278,7 @@ func (s *scope) advance(v engine.Value, st *step, ctx *hcl.EvalContext) (next en
 	case engine.Object:
 		next, ok = v[key]
 		if !ok {
-			return nil, false, failed(st.rng, fmt.Sprintf("No attribute %q", key), didYouMean(key, mapKeys(v), oneOf("There are", sortedKeys(v))))
+			return nil, false, failed(st.rng, fmt.Sprintf("No attribute %q", key), didYouMean(key, mapKeys(v), cmpOr(oneOf("There are", sortedKeys(v)), "The object is empty.")))
 		}
 		return next, true, nil
 	case []engine.Value:

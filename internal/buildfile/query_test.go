@@ -248,8 +248,8 @@ func TestQueryForms(t *testing.T) {
 		},
 		"no key": {
 			`query "q" { url = "URL/deep", items = { for m in page.json.a : m.id => m } }`, "error: invalid",
-			"q[] invalid: query.q, page 0, URL/deep: Unsupported attribute\n  on BUILD.hcl line 1, in query \"q\":\n" +
-				"  1: query \"q\" { url = \"URL/deep\", items = { for m in page.json.a : m.id => m } }\nThis object does not have an attribute named \"id\".", "/deep",
+			"q[] invalid: query.q, page 0, URL/deep: No attribute \"id\"\n  on BUILD.hcl line 1, in query \"q\":\n" +
+				"  1: query \"q\" { url = \"URL/deep\", items = { for m in page.json.a : m.id => m } }\nThe object is empty.", "/deep",
 		},
 		"a bad next": {
 			`query "q" { url = "URL/y", items = page.json, next = 1 }`, "error: invalid", "q[] invalid: next: want an address or null, for page 0 of URL/y", "/y",

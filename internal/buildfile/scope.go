@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/big"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -35,12 +36,19 @@ type scope struct {
 	// filter is set while `where` is evaluated: an outcome without a result has nothing to look at, so that no instance is dropped
 	// because of trouble.
 	filter bool
+	// perRow is set in expressions that a report evaluates for each of its rows: only there trouble is data.
+	perRow bool
+	// typing is more than 0 while what is not selected is evaluated for its type: nothing is read then.
+	typing int
 
 	artifacts []engine.Artifact
-	// unusable is the first reference that had no usable result, and trouble the first error that is not about the expression,
-	// such as the end of ctx. They decide what a failed evaluation is; one that succeeds all the same is none the worse.
+	// unusable is the first reference that had no usable result: it decides what a failed evaluation is. One that succeeds all the
+	// same is none the worse.
 	unusable *engine.SkippedError
-	trouble  error
+	// stuck is the first reference that met trouble, and trouble the first error that is not about the expression, such as the end
+	// of ctx. Either ends the evaluation, whatever try() or a conditional makes of it: nobody knows what the value should be.
+	stuck   *engine.SkippedError
+	trouble error
 
 	ectx *hcl.EvalContext
 }
@@ -86,10 +94,22 @@ func scopeOf(ctx *hcl.EvalContext) *scope {
 // skip notes that a reference has no usable result, because of an error if that is not nil, and returns the error for it.
 func (s *scope) skip(cause string, because error) error {
 	err := &engine.SkippedError{Cause: cause, Trouble: engine.Troubled(because)}
+	switch {
+	case s.typing > 0:
+		return err
+	case s.stuck == nil && !s.perRow && sticks(because):
+		s.stuck = err
+	}
 	if s.unusable == nil {
 		s.unusable = err
 	}
 	return err
+}
+
+// sticks reports whether err, the Err of an outcome, is trouble that no expression may turn into data. A mistake is none: the same
+// files make it again.
+func sticks(err error) bool {
+	return engine.Troubled(err) && engine.ClassOf(err) != engine.ClassInvalid
 }
 
 // fail notes an error that is not about the expression.
@@ -145,15 +165,26 @@ func (s *scope) choose(b branch, key string) (engine.Value, error) {
 	if o, ok := b.row.Cell(axes...); ok {
 		return &cell{b.row, o}, nil
 	}
-	keys := s.axisKeys(b)
-	if _, known := keys[key]; !known && b.row.Target.Where == nil {
-		return nil, fmt.Errorf("%s has no %q. %s", b.row.Target.InstanceName(b.row.Key, b.axes), key,
-			didYouMean(key, mapKeys(keys), oneOf("It has", sortedKeys(keys))))
+	if keys := s.axisKeys(b); !keys[key] {
+		if known := s.knownAxis(b); !slices.Contains(known, key) {
+			return nil, fmt.Errorf("%s has no %q. %s", b.row.Target.InstanceName(b.row.Key, b.axes), key,
+				didYouMean(key, slices.Values(known), oneOf("It has", known)))
+		}
 	}
 	return nil, s.skip(b.row.Target.InstanceName(b.row.Key, axes)+" was dropped by where", nil)
 }
 
-// axisKeys returns the keys on the next axis of b.
+// knownAxis returns all keys on the next axis of b, those that where drops included.
+func (s *scope) knownAxis(b branch) []string {
+	if t := s.pkg.ws.byLabel[b.row.Target.Label]; t != nil {
+		if keys := t.allAxes.Load(); keys != nil && len(b.axes) < len(*keys) {
+			return (*keys)[len(b.axes)]
+		}
+	}
+	return sortedKeys(s.axisKeys(b))
+}
+
+// axisKeys returns the keys on the next axis of b that b has.
 func (s *scope) axisKeys(b branch) map[string]bool {
 	keys := make(map[string]bool)
 next:
@@ -172,8 +203,10 @@ next:
 
 // read returns the readable attribute name of c.
 func (s *scope) read(c *cell, name string) (engine.Value, error) {
-	if s.filter && c.o.Result == nil && name != "key" && name != "value" && name != "matrix" {
-		return nil, s.skip(c.name()+" "+isWord(c.o.Class()), c.o.Err)
+	// What an instance is made for is known, whatever became of it.
+	told := name != "value" && name != "matrix"
+	if told && (s.filter && c.o.Result == nil && name != "key" || !s.perRow && sticks(c.o.Err)) {
+		return nil, s.skip(c.name()+" "+became(c.o.Class(), c.o.Err), c.o.Err)
 	}
 	v, err := s.pkg.ws.read(s.ctx, s.pkg.ws.runtime(), c.row, c.o, name)
 	if err == nil {
@@ -183,7 +216,7 @@ func (s *scope) read(c *cell, name string) (engine.Value, error) {
 	case s.ctx.Err() != nil:
 		return nil, s.fail(s.ctx.Err())
 	case errors.As(err, new(*engine.SkippedError)):
-		return nil, s.skip(c.name()+" "+isWord(c.o.Class()), c.o.Err)
+		return nil, s.skip(c.name()+" "+became(c.o.Class(), c.o.Err), c.o.Err)
 	case errors.As(err, new(*engine.InvalidError)):
 		return nil, err
 	}
@@ -205,6 +238,14 @@ func isWord(c engine.Class) string {
 		return "ended in an error"
 	}
 	return "is " + string(c)
+}
+
+// became says what became of an instance of class c, whose error is err, as a predicate.
+func became(c engine.Class, err error) string {
+	if errors.Is(err, engine.ErrNotStored) {
+		return "has no stored result"
+	}
+	return isWord(c)
 }
 
 // usable reports whether c can stand in a collection that is read as a whole.
@@ -324,6 +365,9 @@ func (s *scope) object(o engine.Object, need *need, raw bool) (cty.Value, error)
 
 // instance converts the readable attributes of c. One that cannot be read is absent, so that only what reads it fails.
 func (s *scope) instance(c *cell, need *need) (cty.Value, error) {
+	if s.typing > 0 {
+		return cty.DynamicVal, nil
+	}
 	out := make(map[string]cty.Value)
 	for _, name := range s.pkg.ws.reads[c.row.Target.Rule] {
 		if !need.wants(name) {

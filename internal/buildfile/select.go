@@ -187,8 +187,6 @@ func (t *target) checkKeys(keys []keyPattern, of int) error {
 		return fmt.Errorf("%s has neither for_each nor matrix: write %s", t.ref(), t.label.Name)
 	case len(keys) > dims:
 		return fmt.Errorf("instances of %s have %s", t.ref(), plural(dims, "key"))
-	case t.where != nil && t.rule != "query":
-		return nil // what it drops is known in the build
 	}
 	for i, k := range keys {
 		known, what := t.knownKeys(i)

@@ -1,6 +1,7 @@
 package buildfile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,89 +110,120 @@ func enterItem(row *engine.Row) engine.Value {
 	return row
 }
 
-// followFor evaluates a `for` element by element.
+// followFor evaluates a `for` element by element. An element of which something has no usable result can't be used, and says so under
+// its key: it is neither dropped, nor does it end the others.
 func (st *stream) followFor(ctx context.Context, p *pkg, t *target, view engine.View, holder *expr, f *hclsyntax.ForExpr, yield func(engine.Item, error) bool) {
 	st.follow(ctx, p, t, view, holder, f.CollExpr, func(item engine.Item, err error) bool {
 		if err != nil || item.Err != nil {
 			return yield(item, err)
 		}
-		s := st.scope(ctx, p, t, view)
-		out, keep, eerr := s.iteration(holder, f, item)
-		if eerr != nil {
-			yield(engine.Item{}, eerr.outcome())
+		l := newLoop(st.scope(ctx, p, t, view), holder, f, item)
+		out, keep, eerr := l.element()
+		if itemErr, failed := itemError(eerr); itemErr != nil && engine.ClassOf(itemErr) == engine.ClassSkipped {
+			l = newLoop(st.scope(ctx, p, t, view), holder, f, item)
+			return yield(engine.Item{Key: l.keyOr(item.Key), Err: itemErr}, nil)
+		} else if eerr != nil {
+			yield(engine.Item{}, cmp.Or(failed, itemErr))
 			return false
 		}
 		return !keep || yield(out, nil)
 	})
 }
 
-// iteration evaluates the body of f for one element.
-func (s *scope) iteration(holder *expr, f *hclsyntax.ForExpr, item engine.Item) (out engine.Item, keep bool, eerr *evalError) {
-	loopKey, item := s.loopKey(item), unlisted(item)
-	v, err := s.cty(item.Value, holder.needs[f], false)
-	if err != nil {
-		return out, false, s.wrong(holder.src, f.CollExpr.Range(), "Unusable element "+item.Key, err)
-	}
-	ctx := s.ectx.NewChild()
-	ctx.Variables = map[string]cty.Value{f.ValVar: v}
+// A loop is the body of a `for` for one element.
+type loop struct {
+	s      *scope
+	holder *expr
+	f      *hclsyntax.ForExpr
+	item   engine.Item
+	ctx    *hcl.EvalContext
+}
+
+func newLoop(s *scope, holder *expr, f *hclsyntax.ForExpr, item engine.Item) *loop {
+	l := &loop{s: s, holder: holder, f: f, item: unlisted(item), ctx: s.ectx.NewChild()}
+	l.ctx.Variables = map[string]cty.Value{f.ValVar: cty.CapsuleVal(elementType, &element{l.item.Value})}
 	if f.KeyVar != "" {
-		ctx.Variables[f.KeyVar] = loopKey
+		l.ctx.Variables[f.KeyVar] = s.loopKey(item)
 	}
-	part := func(e hclsyntax.Expression) (cty.Value, *evalError) {
-		v, diags := e.Value(ctx)
-		if diags.HasErrors() {
-			return v, s.blame(fromHCL(holder.src, firstError(diags)))
-		}
-		return v, nil
-	}
-	if f.CondExpr != nil {
-		c, eerr := part(f.CondExpr)
+	return l
+}
+
+// part evaluates a part of the body.
+func (l *loop) part(e hclsyntax.Expression) (cty.Value, *evalError) {
+	v, diags := e.Value(l.ctx)
+	return v, l.s.checked(l.holder.src, e, diags)
+}
+
+// element evaluates the body; keep is false if its condition drops the element.
+func (l *loop) element() (out engine.Item, keep bool, eerr *evalError) {
+	if l.f.CondExpr != nil {
+		c, eerr := l.part(l.f.CondExpr)
 		if eerr != nil {
 			return out, false, eerr
 		}
 		var want bool
 		if err := decodeBool(&want, c); err != nil {
-			return out, false, s.wrong(holder.src, f.CondExpr.Range(), "Invalid condition", err)
+			return out, false, l.s.wrong(l.holder.src, l.f.CondExpr.Range(), "Invalid condition", err)
 		}
 		if !want {
 			return out, false, nil
 		}
 	}
-	return s.element(holder, f, item, part)
+	if l.f.KeyExpr != nil {
+		if out.Key, eerr = l.key(l.f.KeyExpr); eerr != nil {
+			return out, false, eerr
+		}
+	}
+	if isName(l.f.ValExpr, l.f.ValVar) {
+		out.Value = l.item.Value
+		if l.f.KeyExpr == nil {
+			return out, false, l.s.wrong(l.holder.src, l.f.ValExpr.Range(), "Elements without keys",
+				fmt.Errorf("write { for %s, … : KEY => %s }", cmpOr(l.f.KeyVar, "k"), l.f.ValVar))
+		}
+		return out, true, nil
+	}
+	return l.value(out)
 }
 
-// element evaluates the key and the value of f for an element that the condition kept.
-func (s *scope) element(holder *expr, f *hclsyntax.ForExpr, item engine.Item, part func(hclsyntax.Expression) (cty.Value, *evalError)) (out engine.Item, keep bool, eerr *evalError) {
-	var key cty.Value
-	if f.KeyExpr != nil {
-		if key, eerr = part(f.KeyExpr); eerr != nil {
-			return out, false, eerr
+// value completes out with the value of the body, which is the key, too, if the body has none.
+func (l *loop) value(out engine.Item) (_ engine.Item, keep bool, eerr *evalError) {
+	v, eerr := l.part(l.f.ValExpr)
+	if eerr != nil {
+		return out, false, eerr
+	}
+	var err error
+	if l.f.KeyExpr == nil {
+		if out.Key, err = keyText(v); err != nil {
+			return out, false, l.s.wrong(l.holder.src, l.f.Range(), "Invalid key", err)
 		}
 	}
-	if isName(f.ValExpr, f.ValVar) {
-		out.Value = item.Value
-	} else {
-		v, eerr := part(f.ValExpr)
-		if eerr != nil {
-			return out, false, eerr
-		}
-		if f.KeyExpr == nil {
-			key = v
-		}
-		var err error
-		if out.Value, err = s.plain(v); err != nil {
-			return out, false, s.wrong(holder.src, f.ValExpr.Range(), "Invalid element", err)
-		}
+	if out.Value, err = l.s.plain(v); err != nil {
+		return out, false, l.s.wrong(l.holder.src, l.f.ValExpr.Range(), "Invalid element", err)
 	}
-	if key == cty.NilVal {
-		return out, false, s.wrong(holder.src, f.ValExpr.Range(), "Elements without keys", fmt.Errorf("write { for %s, … : KEY => %s }", cmpOr(f.KeyVar, "k"), f.ValVar))
-	}
-	text, err := keyText(key)
-	if err != nil {
-		return out, false, s.wrong(holder.src, f.Range(), "Invalid key", err)
-	}
-	out.Key = text
 	return out, true, nil
+}
+
+func (l *loop) key(e hclsyntax.Expression) (string, *evalError) {
+	v, eerr := l.part(e)
+	if eerr != nil {
+		return "", eerr
+	}
+	key, err := keyText(v)
+	if err != nil {
+		return "", l.s.wrong(l.holder.src, e.Range(), "Invalid key", err)
+	}
+	return key, nil
+}
+
+// keyOr returns the key of the element if that can be told, else otherwise.
+func (l *loop) keyOr(otherwise string) string {
+	if l.f.KeyExpr == nil {
+		return otherwise
+	}
+	if key, eerr := l.key(l.f.KeyExpr); eerr == nil {
+		return key
+	}
+	return otherwise
 }
 
 func cmpOr(a, b string) string {

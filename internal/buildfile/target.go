@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -40,8 +41,9 @@ type target struct {
 	matrixValue map[string]cty.Value
 	axisExprs   []*axis
 	axisShape   map[string]*shape
-	// axisKeys are the keys of an axis where the file says them.
+	// axisKeys are the keys of an axis where the file says them, and allAxes those of all axes, once the build knows them.
 	axisKeys [][]string
+	allAxes  atomic.Pointer[[][]string]
 
 	where    *expr
 	attrs    []*attribute
