@@ -16,7 +16,8 @@ import (
 
 // A Spec is the evaluated attributes of one instance. Fields with the tag `hcl:"name"` are attributes; `hcl:"name,required"` must
 // be there. The types are: string, bool, int, float64, time.Duration ("90s"), Size, *T for what may be absent, []string,
-// map[string]string, engine.Text, []engine.Text, map[string]engine.Text, []engine.Input (a list, or a map of destinations),
+// map[string]string, engine.Text, []engine.Text, map[string]engine.Text, []engine.Input (a list, or a map of destinations; with ",source" in the
+// tag, literal strings are checked to be files of the workspace),
 // engine.Shape (the tag has ",shape"), engine.Value (anything), engine.Object, []engine.Toolchain, Rows (a stream), Expr, PageExpr,
 // and []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in
 // the documentation, `one:"a b"` lists the only values that a string, or each of a list, may have, and `key:"no"` marks those that

@@ -20,8 +20,8 @@ type Run struct {
 	Command      []engine.Text          `hcl:"command" doc:"Program and arguments, started without a shell."`
 	Script       *engine.Text           `hcl:"script" doc:"Text of a script, run by shell. Mutually exclusive with command."`
 	Shell        []engine.Text          `hcl:"shell" doc:"What runs the script; its path is appended. Default [\"sh\", \"-eu\"]."`
-	Inputs       []engine.Input         `hcl:"inputs" doc:"Files and artifacts that it sees: a list, or a map from destination to artifact, or to a list: then, or with a trailing slash, the destination is a directory."`
-	With         []engine.Text          `hcl:"with" doc:"Present and in the key like inputs, but not in $in."`
+	Inputs       []engine.Input         `hcl:"inputs,source" doc:"Files and artifacts that it sees: a list, or a map from destination to artifact, or to a list: then, or with a trailing slash, the destination is a directory."`
+	With         []engine.Text          `hcl:"with,source" doc:"Present and in the key like inputs, but not in $in."`
 	Tools        []string               `hcl:"tools" doc:"Programs of the host that it starts besides its command."`
 	Env          map[string]engine.Text `hcl:"env" doc:"Environment variables."`
 	PassEnv      []string               `hcl:"pass_env" doc:"Variables taken from the environment of cbuild; their values are in the key."`

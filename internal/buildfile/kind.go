@@ -23,6 +23,8 @@ type field struct {
 	typ      reflect.Type
 	required bool
 	shape    bool
+	// source is set where literal strings name files of the workspace.
+	source bool
 	// raw is set where an instance is passed on as it is.
 	raw bool
 	// one are the only values that it, or each of its elements, may have; nil allows all.
@@ -89,7 +91,7 @@ func structFields(t reflect.Type, index []int) []*field {
 			f := &field{
 				name: opts[0], index: at, typ: sf.Type, doc: sf.Tag.Get("doc"), key: sf.Tag.Get("key") != "no",
 				one:      strings.Fields(sf.Tag.Get("one")),
-				required: slices.Contains(opts[1:], "required"), shape: slices.Contains(opts[1:], "shape"),
+				required: slices.Contains(opts[1:], "required"), shape: slices.Contains(opts[1:], "shape"), source: slices.Contains(opts[1:], "source"),
 			}
 			f.raw = !f.shape && (sf.Type.Kind() == reflect.Interface || sf.Type == typeToolchains)
 			fields = append(fields, f)

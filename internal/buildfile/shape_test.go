@@ -97,7 +97,7 @@ func describeValue(v engine.Value) string {
 
 // TestAbsentAttributes writes null for what is optional.
 func TestAbsentAttributes(t *testing.T) {
-	f := loadText(t, `
+	f := load(t, testOptions(write(t, map[string]string{"a": "", FileName: `
 run "r" {
   for_each = ["a"]
   where    = null
@@ -109,7 +109,7 @@ run "r" {
   env      = { A = null, B = "b" }
   out      = null
 }
-`)
+`})))
 	spec, err := f.spec(t, f.instances(t, "r")[0])
 	if err != nil {
 		t.Fatal(err)

@@ -385,6 +385,9 @@ func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 		if at.expr.constant() && !at.expr.bad {
 			p.fold(t, at)
 		}
+		if f.source && !at.expr.bad && !p.broken {
+			p.checkSources(t, at)
+		}
 	}
 	if a.Name == "script" {
 		p.warnInterpolation(t, at)

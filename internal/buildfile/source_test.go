@@ -1,0 +1,54 @@
+package buildfile
+
+import (
+	"strings"
+	"testing"
+)
+
+// TestSourcesThatAreNotThere finds the mistakes in all literals of inputs and with when the files are loaded.
+func TestSourcesThatAreNotThere(t *testing.T) {
+	const text = `
+locals { list = ["src/c.c", "src/main.c"] }
+run "object" {
+  command = ["cc"]
+  out     = "main.o"
+}
+run "good" {
+  inputs  = ["src/main.c", "src", null, "//lib.txt", "//sub.txt"]
+  with    = glob("src/*.h")
+  command = ["cc"]
+}
+run "each" {
+  for_each = ["main"]
+  inputs   = ["src/${each.key}.c", "src/mian.c"]
+  command  = ["cc", "src/not-an-input"]
+}
+run "many" {
+  inputs  = { a = "scr/main.c", b = [["../x"], "sub/a.c"], c = "/etc/passwd" }
+  with    = local.list
+  command = ["cc"]
+}
+run "out" {
+  inputs  = ["main.o", true ? "unsure" : "x", "quite-another"]
+  command = ["cc"]
+}
+`
+	_, diags := Load(testOptions(write(t, map[string]string{
+		FileName: text, "src/main.c": "", "src/a.h": "", "lib.txt": "", "sub.txt": "", "sub/BUILD.hcl": "run \"x\" {\n command = [\"y\"]\n with = [\"//lib.txt\"]\n}\n", "sub/a.c": "",
+	})))
+	var got []string
+	for _, d := range diags.All() {
+		got = append(got, d.Where()+" "+d.Summary+": "+d.Detail)
+	}
+	want(t, "mistakes", strings.Join(got, "\n"), strings.Join([]string{
+		`BUILD.hcl:14 Input file does not exist: run.each lists src/mian.c, but there is no such file in its package. Did you mean "src/main.c"?`,
+		`BUILD.hcl:18 Input file does not exist: run.many lists scr/main.c, but there is no such file in its package. Did you mean "src/main.c"?`,
+		`BUILD.hcl:18 Invalid input: "../x" leaves its package: write //DIR/FILE from the workspace's root.`,
+		`BUILD.hcl:18 Input of another package: sub/a.c belongs to the package //sub. Read an out of a target there, or move the file.`,
+		`BUILD.hcl:18 Invalid input: "/etc/passwd" is not a path inside the workspace.`,
+		`BUILD.hcl:19 Input file does not exist: run.many lists src/c.c, but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:23 Input file does not exist: run.out lists unsure, but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:23 Input file does not exist: main.o is an out of run.object, not a file of the package. Write run.object.out.`,
+		`BUILD.hcl:23 Input file does not exist: run.out lists quite-another, but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+	}, "\n"))
+}
