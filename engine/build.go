@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Options are what a Build is made of.
@@ -73,7 +72,10 @@ type Build struct {
 	complete atomic.Bool
 	drained  chan struct{}
 	drain    sync.Once
-	group    group
+	// begin starts a goroutine of Run's, with Run's context; over is closed soon after that one ends. Both are set before the first
+	// target starts.
+	begin func(f func(ctx context.Context))
+	over  <-chan struct{}
 
 	mu     sync.Mutex
 	counts map[Label]*Counts // guarded by mu
@@ -104,27 +106,14 @@ func New(opts Options) *Build {
 	return b
 }
 
-// group owns goroutines: Wait returns when all have ended.
-type group struct {
-	wg  sync.WaitGroup
-	ctx context.Context // of the whole group; goroutines end soon after it
-}
-
-func (g *group) start(f func(ctx context.Context)) {
-	g.wg.Add(1)
-	go func() {
-		defer g.wg.Done()
-		f(g.ctx)
-	}()
-}
-
 // Run evaluates what is wanted. When ctx ends, work under way ends, and what was not done is cancelled. Every goroutine that Run
 // started has ended when it returns. The error is a bug in cbuild; what goes wrong in the outside world is an outcome.
 func (b *Build) Run(ctx context.Context, wanted []Want) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	b.group.ctx = ctx
-	var reading sync.WaitGroup
+	var group, reading sync.WaitGroup
+	b.begin = func(f func(ctx context.Context)) { group.Go(func() { f(ctx) }) }
+	b.over = ctx.Done()
 	for _, w := range wanted {
 		b.nodes[w.Label].use = w.Use
 	}
@@ -134,7 +123,7 @@ func (b *Build) Run(ctx context.Context, wanted []Want) error {
 	reading.Wait()
 	b.complete.Store(ctx.Err() == nil)
 	cancel() // targets that nobody reads any more
-	b.group.wg.Wait()
+	group.Wait()
 
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -155,7 +144,7 @@ func (n *node) want(ctx context.Context, w Want) {
 	for _, key := range w.Keys {
 		reading.Go(func() {
 			if _, err := n.demand(ctx, key); err != nil && !n.tells(key) {
-				n.build.finish(n.target, &Row{Target: n.target, Key: key}, &Outcome{Err: notWanted(err)}, "", 0)
+				n.build.finish(n.target, &Row{Target: n.target, Key: key}, performed{outcome: &Outcome{Err: notWanted(err)}})
 			}
 		})
 	}
@@ -217,17 +206,19 @@ func (n *node) candidates(ctx context.Context) ([]string, error) {
 // more than once.
 func (b *Build) Drain() { b.drain.Do(func() { close(b.drained) }) }
 
-func (b *Build) draining() bool {
+func (b *Build) draining() bool { return closed(b.drained) }
+
+// stopped reports whether nothing new is to be begun.
+func (b *Build) stopped() bool { return b.draining() || closed(b.over) }
+
+func closed(c <-chan struct{}) bool {
 	select {
-	case <-b.drained:
+	case <-c:
 		return true
 	default:
 		return false
 	}
 }
-
-// stopped reports whether nothing new is to be begun.
-func (b *Build) stopped() bool { return b.draining() || b.group.ctx.Err() != nil }
 
 // Whole yields the rows of a target in the order of their keys, after Run, followed by the error that ended it early, if any.
 // What nobody needed has none.
@@ -249,9 +240,10 @@ func (b *Build) emit(e Event) {
 	}
 }
 
-// finish counts the outcome of an instance of row, or of t as a whole if row is nil, and tells the observer. What was begun ahead and
+// finish counts what became of an instance of row, or of t as a whole if row is nil, and tells the observer. What was begun ahead and
 // nobody wants any more, because the build is complete, is no outcome.
-func (b *Build) finish(t *Target, row *Row, o *Outcome, why string, took time.Duration) {
+func (b *Build) finish(t *Target, row *Row, done performed) {
+	o := done.outcome
 	if b.complete.Load() && o.Class() == ClassCancelled {
 		return
 	}
@@ -266,10 +258,10 @@ func (b *Build) finish(t *Target, row *Row, o *Outcome, why string, took time.Du
 		b.bug = bug
 	}
 	b.mu.Unlock()
-	if why == "" && o.Err != nil {
-		why = o.Err.Error()
+	if done.why == "" && o.Err != nil {
+		done.why = o.Err.Error()
 	}
-	b.emit(Event{Type: EventFinished, Target: t, Instance: instanceKeys(row, o), Outcome: o, Why: why, Took: took})
+	b.emit(Event{Type: EventFinished, Target: t, Instance: instanceKeys(row, o), Outcome: o, Why: done.why, Took: done.took})
 	if b.opts.FailFast && o.Err != nil && o.Class() != ClassSkipped {
 		b.Drain()
 	}
@@ -327,7 +319,7 @@ func (v *view) Whole(ctx context.Context, l Label) iter.Seq2[*Row, error] {
 func (v *view) Keys(ctx context.Context, l Label) ([]string, error) { return v.other(l).keys(ctx) }
 
 func (v *view) Perform(ctx context.Context, name string, p *Plan) *Outcome {
-	o, _, _ := v.node.build.perform(ctx, v, name, p)
+	o := v.node.build.perform(ctx, v, name, p).outcome
 	if o.Result != nil && o.Cached == NotCached {
 		v.node.asked.Store(true)
 	}

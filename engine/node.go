@@ -115,7 +115,7 @@ func (n *node) start() {
 				other.start()
 			}
 		}
-		n.build.group.start(n.produce)
+		n.build.begin(n.produce)
 	})
 }
 
@@ -147,14 +147,14 @@ func (n *node) produce(ctx context.Context) {
 			err = ErrCancelled
 		}
 		if !n.told() {
-			n.build.finish(n.target, nil, &Outcome{Err: err}, "", 0)
+			n.build.finish(n.target, nil, performed{outcome: &Outcome{Err: err}})
 		}
 	} else if n.target.Query != nil {
 		o := &Outcome{Result: &Result{}, Cached: CachedLocal}
 		if n.asked.Load() {
 			o.Cached = NotCached
 		}
-		n.build.finish(n.target, nil, o, "", 0)
+		n.build.finish(n.target, nil, performed{outcome: o})
 	}
 	n.feed.close(err)
 	close(n.finished)
@@ -184,7 +184,7 @@ func (n *node) takeAll(ctx context.Context) (err error) {
 		}
 		n.take(item)
 		if item.Err != nil && n.target.Query != nil {
-			n.build.finish(n.target, &Row{Target: n.target, Key: item.Key}, &Outcome{Err: item.Err}, "", 0)
+			n.build.finish(n.target, &Row{Target: n.target, Key: item.Key}, performed{outcome: &Outcome{Err: item.Err}})
 		}
 		if err := n.until(ctx, n.mayTake); err != nil {
 			return err
@@ -368,7 +368,7 @@ func (n *node) admit(item Item, index int) {
 	}
 	n.rows[item.Key] = r
 	n.inflight++
-	n.build.group.start(func(ctx context.Context) { n.run(ctx, r) })
+	n.build.begin(func(ctx context.Context) { n.run(ctx, r) })
 }
 
 // keep appends a finished row to the feed. n.mu is held.

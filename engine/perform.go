@@ -21,24 +21,31 @@ type answer struct {
 	release    func() // ends the lease under which it was done
 }
 
+// performed is what became of a plan: its outcome, the first reason why a stored result was not used, and how long the action took in
+// this build.
+type performed struct {
+	outcome *Outcome
+	why     string
+	took    time.Duration
+}
+
 // perform is the single place where work starts: flight on the key, look-up inside the flight, slot, action, publication, record.
-// It returns the outcome, with the first reason why a stored result was not used, and how long the action took in this build.
-func (b *Build) perform(ctx context.Context, v *view, name string, p *Plan) (o *Outcome, why string, took time.Duration) {
+func (b *Build) perform(ctx context.Context, v *view, name string, p *Plan) performed {
 	key := p.Action.Key()
-	o = &Outcome{Shape: p.Shape, Key: key, Notes: p.Notes}
+	o := &Outcome{Shape: p.Shape, Key: key, Notes: p.Notes}
 	a, err := b.fly(ctx, v, name, p, key)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ErrCancelled
 		}
 		o.Err = err
-		return o, "", 0
+		return performed{outcome: o}
 	}
 	o.Result, o.Cached = a.result, a.cached
 	if p.Trivial {
 		o.Cached = CachedLocal
 	}
-	return o, a.reason, a.took
+	return performed{o, a.reason, a.took}
 }
 
 // fly joins or starts the flight for key. An answer that came about for another waiter must meet this plan's own conditions; if it

@@ -134,7 +134,7 @@ func (n *node) again(ctx context.Context, row *Row, o *Outcome, d cas.Digest) er
 		return err
 	}
 	p.bypass = true
-	now, _, _ := n.build.perform(ctx, v, i.Name(), p)
+	now := n.build.perform(ctx, v, i.Name(), p).outcome
 	n.build.ended(n.target, i.Name(), now)
 	switch {
 	case now.Err != nil:

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 )
 
 // run evaluates the cells of r and hands r to the feed.
@@ -47,18 +46,19 @@ func (n *node) cells(r *Row) []Instance {
 
 // evaluate turns an instance into its outcome and tells everybody; nil if where dropped it.
 func (n *node) evaluate(ctx context.Context, r *row, i Instance) *Outcome {
-	o, why, took := n.outcome(ctx, r, i)
-	if o == nil {
+	done := n.outcome(ctx, r, i)
+	if done.outcome == nil {
 		return nil
 	}
-	o.Axes = i.Axes
-	n.build.finish(n.target, &r.Row, o, why, took)
-	return o
+	done.outcome.Axes = i.Axes
+	n.build.finish(n.target, &r.Row, done)
+	return done.outcome
 }
 
-func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why string, took time.Duration) {
+// outcome plans and performs an instance; its outcome is nil if where dropped it.
+func (n *node) outcome(ctx context.Context, r *row, i Instance) performed {
 	if r.Err != nil {
-		return &Outcome{Err: r.Err}, "", 0
+		return performed{outcome: &Outcome{Err: r.Err}}
 	}
 	v := &view{node: n, rank: priority{n.level, r.Index}, park: func() { n.park(r) }}
 	since := n.build.remakes.now()
@@ -70,41 +70,46 @@ func (n *node) outcome(ctx context.Context, r *row, i Instance) (o *Outcome, why
 	}
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return &Outcome{Err: ErrCancelled}, "", 0
+		return performed{outcome: &Outcome{Err: ErrCancelled}}
 	case err != nil:
-		return &Outcome{Err: err}, "", 0
+		return performed{outcome: &Outcome{Err: err}}
 	case !wanted:
-		return nil, "", 0
+		return performed{}
 	}
-	o, why, took = n.build.perform(ctx, v, i.Name(), p)
-	o.Axes = i.Axes
-	if n.use != nil && o.Result != nil {
-		o, why, took = n.used(ctx, v, r, i, p, o, why, took)
+	perform := func() performed {
+		done := n.build.perform(ctx, v, i.Name(), p)
+		done.outcome.Axes = i.Axes
+		return done
 	}
-	if o.Result != nil && p.Ahead != nil {
+	done := perform()
+	if n.use != nil && done.outcome.Result != nil {
+		done = n.used(ctx, r, done, func() performed {
+			p.bypass = true
+			return perform()
+		})
+	}
+	if done.outcome.Result != nil && p.Ahead != nil {
 		n.mu.Lock()
-		r.ahead += p.Ahead(o.Result)
+		r.ahead += p.Ahead(done.outcome.Result)
 		n.mu.Unlock()
 	}
-	return o, why, took
+	return done
 }
 
 // used hands an outcome to who asked for it. If an output turns out to be lost, the instance is done again, once.
-func (n *node) used(ctx context.Context, v *view, r *row, i Instance, p *Plan, o *Outcome, why string, took time.Duration) (*Outcome, string, time.Duration) {
-	err := n.use(ctx, &r.Row, o)
+func (n *node) used(ctx context.Context, r *row, done performed, again func() performed) performed {
+	err := n.use(ctx, &r.Row, done.outcome)
 	if errors.As(err, new(*LostError)) {
-		p.bypass = true
-		o, _, took = n.build.perform(ctx, v, i.Name(), p)
-		why, err = err.Error(), nil
-		o.Axes = i.Axes
-		if o.Result != nil {
-			err = n.use(ctx, &r.Row, o)
+		done = again()
+		done.why, err = err.Error(), nil
+		if done.outcome.Result != nil {
+			err = n.use(ctx, &r.Row, done.outcome)
 		}
 	}
 	if err != nil {
-		return &Outcome{Err: err}, "", took
+		return performed{outcome: &Outcome{Err: err}, took: done.took}
 	}
-	return o, why, took
+	return done
 }
 
 // plan evaluates i, and reports whether it is wanted at all.

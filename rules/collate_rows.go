@@ -287,9 +287,18 @@ func (c *collation) value(ctx context.Context, e Expr, item engine.Item) (v engi
 	if !errors.As(err, new(*engine.SkippedError)) {
 		c.head.Incomplete[report.BadColumns]++
 		problem = engine.PublicText(err)
+		if c.head.Incomplete[report.BadColumns] <= maxTold {
+			c.self.View.Emit(engine.Event{
+				Type: engine.EventDiagnostic, Severity: "warning",
+				Text: fmt.Sprintf("%s has no value for a column of row %q: %v", c.self.Instance.Name(), item.Key, err),
+			})
+		}
 	}
 	return nil, problem
 }
+
+// maxTold is how many columns without a value are told of while a report is made; all of them stand in it.
+const maxTold = 5
 
 // add counts r and writes it to scratch.
 func (c *collation) add(r *report.Row, cs columns, outcomes []*engine.Outcome) error {

@@ -4,15 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
-	"cbuild/cas"
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
 	"cbuild/internal/clock"
@@ -21,54 +16,66 @@ import (
 
 // build is the default verb.
 func (c *cli) build(args []string) error {
-	patterns, vars := splitVars(args)
+	if c.flags.dryRun || c.flags.question {
+		return c.dry(args)
+	}
+	_, err := c.buildRun(args)
+	return err
+}
+
+// buildRun builds what args name, and returns what became of it.
+func (c *cli) buildRun(args []string) (*run, error) {
 	failOn, err := parseFailOn(c.flags.failOn)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if c.flags.dryRun || c.flags.question {
-		c.flags.offline = true
+	s, selected, err := c.choose(args)
+	if err != nil {
+		return nil, err
 	}
+	defer s.close()
+	r := &run{session: s, selected: expand(s.workspace, selected), failOn: failOn, began: clock.System.Elapsed()}
+	return r, r.run()
+}
+
+// choose opens a session in which args select something to build. The caller closes it.
+func (c *cli) choose(args []string) (*session, []buildfile.Selection, error) {
+	patterns, vars := splitVars(args)
 	w, err := c.load(vars)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	selected, diags := w.Select(patterns, c.flags.exclude)
 	if err := c.report(diags); err != nil {
-		return err
+		return nil, nil, err
 	}
 	s, err := c.open(w)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer s.close()
 	s.limitQueries()
-	if c.flags.dryRun || c.flags.question {
-		return s.dry(selected, c.flags.question)
-	}
-	r := &run{session: s, selected: expand(w, selected), failOn: failOn, began: clock.System.Elapsed()}
-	return r.run()
+	return s, selected, nil
 }
 
 // run is one build from its first event to its last.
 type run struct {
 	*session
 	selected  []buildfile.Selection
+	failOn    []failRule
 	began     time.Duration
 	build     *engine.Build
 	console   *ui.Console
-	events    *ui.Events
+	events    []*ui.Events
 	observer  ui.Observers
-	signal    os.Signal // the first one, once Run has returned
-	failOn    []failRule
 	published []*publication
-	failed    int // guarded by mu; instances that were asked for and are not a pass
-	reports   map[engine.Label]*engine.Outcome
-	mu        sync.Mutex
-}
+	paths     []string  // of what was published, as printed
+	signal    os.Signal // the first one, once Run has returned
+	problems  []error   // beside the outcomes of instances
 
-// grace is how long running actions may take to finish after the first signal.
-const grace = 10 * time.Second
+	mu      sync.Mutex
+	failed  int                              // guarded by mu; instances that were asked for and are not a pass
+	reports map[engine.Label]*engine.Outcome // guarded by mu
+}
 
 func (r *run) run() error {
 	closeEvents, err := r.observe()
@@ -78,117 +85,31 @@ func (r *run) run() error {
 	defer closeEvents()
 	r.prepare()
 	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
-	ctx, stop := r.signals()
-	err = r.evaluate(ctx)
-	r.signal = stop()
-	if err == nil {
-		err = r.finish()
+	r.evaluate()
+	err = r.finish()
+	return r.tellFinished(err)
+}
+
+// tellFinished emits the last event. Events that could not be written are trouble, unless there is something graver.
+func (r *run) tellFinished(err error) error {
+	for _, e := range r.events {
+		e.SetPaths(r.paths)
 	}
-	status := statusOf(err)
-	r.observer.Observe(r.finishedEvent(status))
-	if r.events != nil && r.events.Err() != nil && status == exitDone {
-		return &statusError{exitTrouble, fmt.Errorf("the events could not be written: %w", r.events.Err())}
+	r.observer.Observe(r.finishedEvent(statusOf(err)))
+	for _, e := range r.events {
+		if e.Err() != nil && err == nil {
+			return &statusError{exitTrouble, fmt.Errorf("the events could not be written: %w", e.Err())}
+		}
 	}
 	return err
-}
-
-func statusOf(err error) int {
-	var s *statusError
-	switch {
-	case err == nil:
-		return exitDone
-	case errors.As(err, &s):
-		return s.status
-	}
-	return exitBug
-}
-
-// observe makes the observers that the flags ask for.
-func (r *run) observe() (closeEvents func(), err error) {
-	c := r.cli
-	closeEvents = func() {}
-	if c.flags.progress == "json" && c.flags.events == "" {
-		c.flags.events = "-"
-	}
-	quiet := c.flags.silent || c.flags.progress == "none" || c.flags.progress == "json"
-	out := c.stderr
-	if quiet {
-		out = io.Discard
-	}
-	ci, _ := c.env("CI")
-	r.console = ui.NewConsole(ui.ConsoleOptions{
-		Out: out, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose > 0,
-		Live: !quiet && (c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == ""),
-		Log:  r.log,
-	})
-	r.observer = ui.Observers{r.console, r}
-	if c.flags.events == "" {
-		return closeEvents, nil
-	}
-	var w io.Writer = c.stdout
-	if c.flags.events != "-" {
-		f, err := os.Create(c.flags.events)
-		if err != nil {
-			return closeEvents, usagef("--events: %w", err)
-		}
-		w, closeEvents = f, func() { f.Close() }
-	}
-	r.events = ui.NewEvents(w, clock.System, c.flags.eventsLevel == "run")
-	r.observer = append(r.observer, r.events)
-	return closeEvents, nil
-}
-
-// log reads the log of a failure for the console.
-func (r *run) log(o *engine.Outcome) []byte {
-	data, err := cas.ReadAll(context.Background(), r.store, o.Result.Log, 16<<20)
-	if err != nil {
-		return nil
-	}
-	return data
-}
-
-// Observe keeps the outcomes of reports, for the summary, and tells once what a run can see.
-func (r *run) Observe(e engine.Event) {
-	if e.Type == engine.EventStarted && e.Target.Rule == "run" {
-		r.console.Note("note", "sandbox class none: what a run did not declare is not hidden from it")
-	}
-	if e.Type != engine.EventFinished {
-		return
-	}
-	if o := e.Outcome; o.Result != nil && !o.Key.IsZero() {
-		r.keys.Add(e.Target.Label.String(), ui.Address(e), o.Key)
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !e.Outcome.OK() && r.asked(e) {
-		r.failed++
-	}
-	if e.Target.Rule != "collate" {
-		return
-	}
-	if r.reports == nil {
-		r.reports = make(map[engine.Label]*engine.Outcome)
-	}
-	r.reports[e.Target.Label] = e.Outcome
-}
-
-// asked reports whether the instance of an event is among those that the command line names.
-func (r *run) asked(e engine.Event) bool {
-	for _, s := range r.selected {
-		if s.Target != e.Target {
-			continue
-		}
-		if e.Target.Repeated && len(e.Instance) > 0 {
-			return s.Includes(e.Instance[0], e.Instance[1:])
-		}
-		return s.Includes("", e.Instance)
-	}
-	return false
 }
 
 // prepare makes the build.
 func (r *run) prepare() {
 	f := r.cli.flags
+	if f.verbose > 0 {
+		r.runtime.Executor = &tellingExecutor{r.runtime.Executor, r.console}
+	}
 	window := f.window
 	if window < 1 {
 		window = max(64, 4*f.jobs)
@@ -200,53 +121,25 @@ func (r *run) prepare() {
 	})
 }
 
-// signals returns a context for the build. The first SIGINT or SIGTERM lets running actions finish for the grace, the second ends
-// them. Stop ends the watch and returns the first signal.
-func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
-	ctx, cancel := context.WithCancel(context.Background())
-	caught := make(chan os.Signal, 2)
-	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
-	var first os.Signal
-	var watching sync.WaitGroup
-	watching.Go(func() {
-		var expired <-chan time.Time
-		for {
-			select {
-			case s := <-caught:
-				if first != nil {
-					r.console.Note("", "Ending what runs.")
-					cancel()
-					continue
-				}
-				first = s
-				r.console.Note("", fmt.Sprintf("Stopping: running actions may finish for %v; press Ctrl-C again to end them now.", grace))
-				r.build.Drain()
-				expired = time.After(grace)
-			case <-expired:
-				r.console.Note("", fmt.Sprintf("Ending what still runs after %v.", grace))
-				cancel()
-			case <-ctx.Done():
-				return
-			}
-		}
-	})
-	return ctx, func() os.Signal {
-		signal.Stop(caught)
-		cancel()
-		watching.Wait()
-		return first
-	}
+// A tellingExecutor shows each command before it executes it.
+type tellingExecutor struct {
+	engine.Executor
+	console *ui.Console
 }
 
-// evaluate runs the build with the console beside it, and writes what was found out about the outside world to the lock.
-func (r *run) evaluate(ctx context.Context) error {
+// Execute is engine.Executor's.
+func (t *tellingExecutor) Execute(ctx context.Context, c *engine.Command) (*engine.Result, error) {
+	t.console.Command(c)
+	return t.Executor.Execute(ctx, c)
+}
+
+// evaluate runs the build with the console beside it, and keeps what was found out for later builds.
+func (r *run) evaluate() {
 	root, err := r.publishRoot()
 	if err != nil {
-		return &statusError{exitTrouble, err}
+		r.problem(exitTrouble, err)
+		return
 	}
-	watched, done := context.WithCancel(ctx)
-	var painting sync.WaitGroup
-	painting.Go(func() { r.console.Watch(watched, r.build) })
 	var wants []engine.Want
 	for _, sel := range r.selected {
 		p := &publication{selection: sel, store: r.store, root: root}
@@ -255,20 +148,33 @@ func (r *run) evaluate(ctx context.Context) error {
 		want.Use = p.use
 		wants = append(wants, want)
 	}
-	err = r.build.Run(ctx, wants)
+	r.perform(wants)
+	r.withdraw()
+	if err := r.keys.Close(r.complete()); err != nil {
+		r.console.Note("warning", "what is known for explanations could not be saved: "+err.Error())
+	}
+	if err := r.table.Save(); err != nil {
+		r.console.Note("warning", "what is known of the sources could not be saved: "+err.Error())
+	}
+	r.problem(exitUsage, r.lock.refusal())
+	r.problem(exitUsage, r.saveLock())
+}
+
+// perform runs the build until it ends or a signal ends it.
+func (r *run) perform(wants []engine.Want) {
+	ctx, stop := r.signals()
+	watched, done := context.WithCancel(ctx)
+	var painting sync.WaitGroup
+	painting.Go(func() { r.console.Watch(watched, r.build) })
+	if err := r.build.Run(ctx, wants); err != nil {
+		r.problem(exitBug, fmt.Errorf("this is a bug in cbuild, please report it: %w", err))
+	}
 	done()
 	painting.Wait()
-	r.withdraw()
-	if kerr := r.keys.Close(r.complete()); kerr != nil {
-		r.console.Note("warning", "what is known for explanations could not be saved: "+kerr.Error())
+	r.signal = stop()
+	if rule := r.failing(); rule != "" {
+		r.problem(exitFailed, errors.New(rule))
 	}
-	if serr := r.table.Save(); serr != nil {
-		r.console.Note("warning", "what is known of the sources could not be saved: "+serr.Error())
-	}
-	if lerr := r.saveLock(); lerr != nil && err == nil {
-		return &statusError{exitUsage, lerr}
-	}
-	return err
 }
 
 // complete returns a function that reports whether all instances of a target were evaluated.
@@ -299,68 +205,6 @@ func (r *run) withdraw() {
 	}
 }
 
-// finish publishes what was asked for, says how it went, and returns the status as an error.
-func (r *run) finish() error {
-	classes := r.build.Sum().Classes
-	settled := r.signal == nil && classes[engine.ClassError]+classes[engine.ClassCancelled] == 0
-	for _, p := range r.published {
-		path, err := p.finish(settled)
-		if err != nil {
-			return &statusError{exitTrouble, fmt.Errorf("cannot publish %v: %w", p.selection.Target.Label, err)}
-		}
-		if path != "" {
-			fmt.Fprintln(r.cli.stdout, relative(path))
-		}
-	}
-	err := r.status()
-	if hint := r.hint(statusOf(err)); hint != "" {
-		r.console.Note("", hint)
-	}
-	// The summary is the last line, whatever else there is to say.
-	var s *statusError
-	if errors.As(err, &s) && s.err != nil {
-		r.console.Note("error", s.Error())
-		err = &statusError{status: s.status}
-	}
-	if !r.cli.flags.silent && r.cli.flags.progress != "none" && r.cli.flags.progress != "json" {
-		fmt.Fprintln(r.cli.stderr, r.summary())
-	}
-	return err
-}
-
-// hint says how to go on after a build that did not come to its end.
-func (r *run) hint(status int) string {
-	switch {
-	case status == exitInterrupt, status == exitTerminate:
-		return "Stopped. Everything that finished is kept: run the same command to resume."
-	case status != exitTrouble:
-		return ""
-	case r.cli.flags.offline || r.cli.flags.frozen:
-		return "Everything that finished is kept: run the same command with a network to resume."
-	}
-	return "Everything that finished is kept: run the same command to resume, or with --offline to build what is already here."
-}
-
-// status is the exit status by precedence: signal, usage (a change that --locked forbids), trouble, failure.
-func (r *run) status() error {
-	all := r.build.Sum()
-	switch {
-	case r.signal == syscall.SIGTERM:
-		return &statusError{status: exitTerminate}
-	case r.signal != nil:
-		return &statusError{status: exitInterrupt}
-	case r.lock.refusal() != nil:
-		return &statusError{exitUsage, r.lock.refusal()}
-	case all.Classes[engine.ClassError] > 0:
-		return &statusError{status: exitTrouble}
-	case r.failing() != "":
-		return &statusError{exitFailed, errors.New(r.failing())}
-	case r.failed > 0, all.Classes[engine.ClassInvalid] > 0:
-		return &statusError{status: exitFailed}
-	}
-	return nil
-}
-
 // expand puts the targets of a group beside it, so that they are published and count like what was asked for by name.
 func expand(w *buildfile.Workspace, selected []buildfile.Selection) []buildfile.Selection {
 	g := newGraph(w)
@@ -383,42 +227,4 @@ func expand(w *buildfile.Workspace, selected []buildfile.Selection) []buildfile.
 		add(s)
 	}
 	return all
-}
-
-// summary is the last line: that of the report, if exactly one was asked for.
-func (r *run) summary() string {
-	took := clock.System.Elapsed() - r.began
-	if len(r.selected) == 1 && r.selected[0].Target.Rule == "collate" {
-		t := r.selected[0].Target
-		if o := r.reports[t.Label]; o != nil && o.Result != nil {
-			return ui.Report(t.Label.Name, o.Result.Facts, o.Notes, took)
-		}
-	}
-	return ui.Instances(r.build.Sum(), took)
-}
-
-func (r *run) finishedEvent(status int) engine.Event {
-	sum := r.build.Sum()
-	counts := make(map[string]int)
-	for class, n := range sum.Classes {
-		counts[string(class)] = n
-	}
-	for cached, n := range sum.Cached {
-		counts["cached_"+cached.String()] = n
-	}
-	outcome := map[int]string{exitDone: "pass", exitFailed: "fail", exitInterrupt: "cancelled", exitTerminate: "cancelled"}[status]
-	if outcome == "" {
-		outcome = "error"
-	}
-	return engine.Event{Type: engine.EventBuildFinished, Text: outcome, ExitCode: status, Counts: counts}
-}
-
-// relative returns path as seen from the current directory.
-func relative(path string) string {
-	if wd, err := os.Getwd(); err == nil {
-		if rel, err := filepath.Rel(wd, path); err == nil {
-			return rel
-		}
-	}
-	return path
 }

@@ -48,10 +48,11 @@ func usagef(format string, args ...any) error {
 
 // cli is one call of the command.
 type cli struct {
-	args           []string
-	stdout, stderr io.Writer
-	env            func(string) (string, bool)
-	flags          flags
+	args   []string
+	stdout *output
+	stderr io.Writer
+	env    func(string) (string, bool)
+	flags  flags
 }
 
 // flags are those of all verbs and of build.
@@ -97,6 +98,9 @@ func (c *cli) main() (status int) {
 		root := c.root()
 		root.SetArgs(args)
 		err = root.Execute()
+	}
+	if werr := c.stdout.failed(); werr != nil && slices.Index(precedence, statusOf(err)) > slices.Index(precedence, exitTrouble) {
+		err = &statusError{exitTrouble, fmt.Errorf("standard output could not be written: %w", werr)}
 	}
 	var s *statusError
 	switch {

@@ -17,7 +17,7 @@ var update = flag.Bool("update", false, "write docs/cli.md")
 // TestCommandLineDocumentation compares docs/cli.md with the commands, so that it can't lie.
 func TestCommandLineDocumentation(t *testing.T) {
 	const path = "../../docs/cli.md"
-	c := &cli{stdout: io.Discard, stderr: io.Discard, env: os.LookupEnv}
+	c := &cli{stdout: &output{to: io.Discard}, stderr: io.Discard, env: os.LookupEnv}
 	var b bytes.Buffer
 	b.WriteString("# The command line\n\nWritten from the commands by `go test ./cmd/cbuild -run Documentation -update`; `cbuild help COMMAND` says the same.\n")
 	root := c.root()

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"cbuild/engine"
-	"cbuild/internal/buildfile"
 )
 
 // dryRun says, for each target that would be evaluated, what is cached and what would run. Nothing is run and nobody is asked, so
@@ -25,8 +24,18 @@ type dryCount struct {
 	reason            string // the first
 }
 
-// dry evaluates the targets. With quiet it prints nothing, and the status says whether something would run.
-func (s *session) dry(selected []buildfile.Selection, quiet bool) error {
+// dry evaluates what args name. With -q it prints nothing, and the status says whether something would run.
+func (c *cli) dry(args []string) error {
+	if _, err := parseFailOn(c.flags.failOn); err != nil {
+		return err
+	}
+	c.flags.offline = true
+	s, selected, err := c.choose(args)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	quiet := c.flags.question
 	d := &dryRun{session: s, counts: make(map[*engine.Target]*dryCount)}
 	b := engine.New(engine.Options{
 		Targets: s.workspace.Targets, Cache: s.store, Observer: d, Jobs: s.cli.flags.jobs, Connections: 1, Window: 64,

@@ -339,21 +339,22 @@ func (c *cli) execCommand() *cobra.Command {
 
 // exec builds the target and becomes the program that is its only output.
 func (c *cli) exec(target string, args []string) error {
-	var path strings.Builder
 	stdout := c.stdout
-	c.stdout = &path
-	err := c.build([]string{target})
+	c.stdout = &output{to: io.Discard} // it belongs to the program
+	r, err := c.buildRun([]string{target})
 	c.stdout = stdout
 	if err != nil {
 		return err
 	}
-	program := strings.TrimSpace(path.String())
-	info, err := os.Stat(program)
-	if err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-		return usagef("%s has no single output that can be executed", target)
+	if len(r.paths) != 1 {
+		return usagef("%s has no output that can be executed", target)
 	}
-	if program, err = filepath.Abs(program); err != nil {
+	program, err := filepath.Abs(r.paths[0])
+	if err != nil {
 		return usagef("%w", err)
+	}
+	if info, err := os.Stat(program); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+		return usagef("%s has no single output that can be executed", target)
 	}
 	return usagef("%s: %w", program, syscall.Exec(program, append([]string{program}, args...), os.Environ()))
 }

@@ -16,7 +16,7 @@ func Main() int {
 	syscall.Umask(0o022) // files that actions make have the same modes everywhere
 	tuneMemory()
 	c := &cli{
-		args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr,
+		args: os.Args[1:], stdout: &output{to: os.Stdout}, stderr: os.Stderr,
 		env: os.LookupEnv,
 	}
 	return c.main()

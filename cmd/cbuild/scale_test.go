@@ -120,7 +120,7 @@ func replay(t *testing.T, binary string, n int) int64 {
 // fill evaluates the workspace in this process with an executor that runs nothing, so that everything is recorded.
 func fill(t *testing.T, dir string, env map[string]string) {
 	c := &cli{
-		stdout: io.Discard, stderr: io.Discard,
+		stdout: &output{to: io.Discard}, stderr: io.Discard,
 		env: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
 	}
 	t.Chdir(dir)

@@ -206,7 +206,7 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 		return s, err
 	}
 	s.table = state.OpenStatTable(vfs.OS, clock.System, filepath.Join(here, "stat"))
-	s.keys = state.NewKeys(vfs.OS, filepath.Join(here, "keys"))
+	s.keys = state.NewKeys(vfs.OS, filepath.Join(here, "keys"), s.scratch)
 	s.trees = checkout.NewShared(s.store, filepath.Join(base, "trees"))
 	s.spool = func() (engine.Spool, error) { return state.NewSpool(vfs.OS, s.scratch) }
 	s.bind(base, machine)

@@ -7,6 +7,7 @@ import (
 
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
+	"cbuild/internal/clock"
 )
 
 func (c *cli) updateCommand() *cobra.Command {
@@ -50,31 +51,40 @@ func (c *cli) update(args []string, dry bool) error {
 	}
 	s.lock.Drop(labels)
 	s.lock.Keep(all)
-	r := &run{session: s, selected: asked}
-	if err := r.ask(dry); err != nil {
-		return err
-	}
-	return r.status()
+	r := &run{session: s, selected: asked, began: clock.System.Elapsed()}
+	return r.update(dry)
 }
 
-// ask evaluates the targets, and prints and writes the difference that it made.
-func (r *run) ask(dry bool) error {
+// update asks, and prints and writes the difference that it made. What a registry or server does not have is an answer like any other.
+func (r *run) update(dry bool) error {
 	closeEvents, err := r.observe()
 	if err != nil {
 		return err
 	}
 	defer closeEvents()
 	r.prepare()
-	ctx, stop := r.signals()
+	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
 	var wants []engine.Want
 	for _, sel := range r.selected {
 		wants = append(wants, sel.Want())
 	}
-	err = r.build.Run(ctx, wants)
-	r.signal = stop()
-	if err != nil {
-		return err
+	r.perform(wants)
+	r.printDifference()
+	r.problem(exitUsage, r.keepAnswers(dry))
+	r.failed = r.notAnswered(wants)
+	return r.tellFinished(r.finish())
+}
+
+// notAnswered counts the instances of which it is not known what the outside world has: neither an answer nor that there is none.
+func (r *run) notAnswered(wants []engine.Want) (n int) {
+	for _, w := range wants {
+		sum := r.build.Sum(w.Label)
+		n += sum.Total - sum.Classes[engine.ClassPass] - sum.Classes[engine.ClassUnavailable]
 	}
+	return n
+}
+
+func (r *run) printDifference() {
 	for _, change := range r.lock.Diff() {
 		switch {
 		case change.Before == "":
@@ -85,11 +95,15 @@ func (r *run) ask(dry bool) error {
 			fmt.Fprintf(r.cli.stdout, "~ %s %s\n    %s\n    %s\n", change.Target, change.Request, change.Before, change.After)
 		}
 	}
-	if dry || r.signal != nil {
+}
+
+// keepAnswers writes the lock. An answer that could not be had must not be forgotten.
+func (r *run) keepAnswers(dry bool) error {
+	switch {
+	case dry, r.signal != nil:
 		return r.journal.Clear()
-	}
-	if r.build.Sum().Classes[engine.ClassError] > 0 {
-		return nil // an answer that could not be had must not be forgotten
+	case r.build.Sum().Classes[engine.ClassError] > 0:
+		return nil
 	}
 	return r.saveLock()
 }

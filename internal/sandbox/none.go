@@ -33,6 +33,7 @@ var _ engine.Executor = (*None)(nil)
 // New returns an executor that makes its run directories in dir, which it alone uses, and takes toolchains from tools.
 func New(s cas.Store, tools *checkout.Shared, dir string) *None {
 	closeOnExec()
+	adopt()
 	return &None{store: s, tools: tools, dir: dir, umask: newUmask()}
 }
 

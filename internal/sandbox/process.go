@@ -27,7 +27,7 @@ const grace = 2 * time.Second
 // lastWords is how long output is still taken after a command has ended, if a process that left its group holds the pipe.
 const lastWords = 200 * time.Millisecond
 
-// execute runs the command to its end, its limit, or the end of ctx, and leaves none of its process group behind.
+// execute runs the command to its end, its limit, or the end of ctx, and leaves nothing of it behind.
 func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 	s, err := r.streams(ctx)
 	if err != nil {
@@ -230,7 +230,12 @@ func (r *run) start(cmd *exec.Cmd, s *streams) error {
 		cmd.Stdin = s.in
 	}
 	cmd.Stdout, cmd.Stderr = s.out.w, s.err.w
-	err := r.umask.start(cmd)
+	err := begin(func() (int, error) {
+		if err := r.umask.start(cmd); err != nil {
+			return 0, err
+		}
+		return cmd.Process.Pid, nil
+	})
 	s.out.w.Close()
 	s.err.w.Close()
 	if errors.Is(err, fs.ErrNotExist) {
@@ -241,8 +246,8 @@ func (r *run) start(cmd *exec.Cmd, s *streams) error {
 	return err
 }
 
-// wait takes what cmd prints until it has ended. Then its group is killed in any case: what a command leaves behind must not outlive
-// it, nor hold back its output. The error is trouble with the output.
+// wait takes what cmd prints until it has ended. Then its group is killed in any case, and what left the group as far as it can be found:
+// what a command leaves behind must not outlive it, nor hold back its output. The error is trouble with the output.
 func (r *run) wait(cmd *exec.Cmd, s *streams) error {
 	sinks := []io.Writer{&r.log, &r.text}
 	if s.file != nil {
@@ -252,8 +257,10 @@ func (r *run) wait(cmd *exec.Cmd, s *streams) error {
 	var copying sync.WaitGroup
 	copying.Go(func() { outErr = take(s.out.r, io.MultiWriter(sinks...)) })
 	copying.Go(func() { errErr = take(s.err.r, &r.log) })
+	own := r.marksOf(s)
 	err := cmd.Wait() // how it ended is in its state
 	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	end(cmd.Process.Pid, own)
 	deadline := time.Now().Add(lastWords)
 	s.out.r.SetReadDeadline(deadline)
 	s.err.r.SetReadDeadline(deadline)

@@ -18,8 +18,9 @@ import (
 // be explained why something is done again. For each target there is a file of sorted records of 48 bytes: 16 of the hash of the
 // instance's name, 32 of the key. All methods may be called concurrently.
 type Keys struct {
-	fs  vfs.FS
-	dir string
+	fs      vfs.FS
+	dir     string
+	scratch string // what is not closed yet; of this process alone
 
 	mu    sync.Mutex
 	files map[string]*keyFile    // guarded by mu; those of this build, by target
@@ -40,14 +41,20 @@ type keyFile struct {
 	err  error
 }
 
-// NewKeys keeps its files in dir.
-func NewKeys(fsys vfs.FS, dir string) *Keys {
-	return &Keys{fs: fsys, dir: dir, files: make(map[string]*keyFile), last: make(map[string][]keyRecord)}
+// NewKeys keeps its files in dir, which several processes may use at once: the last one that closes counts. Scratch is a directory that
+// exists and that no other process uses.
+func NewKeys(fsys vfs.FS, dir, scratch string) *Keys {
+	return &Keys{fs: fsys, dir: dir, scratch: scratch, files: make(map[string]*keyFile), last: make(map[string][]keyRecord)}
 }
 
 func (k *Keys) path(target, suffix string) string {
-	return filepath.Join(k.dir, cas.Of([]byte(target)).Hex()[:32]+suffix)
+	return filepath.Join(k.dir, fileName(target)+suffix)
 }
+
+// noted is the file that collects the keys of this build.
+func (k *Keys) noted(target string) string { return filepath.Join(k.scratch, fileName(target)+".keys") }
+
+func fileName(target string) string { return cas.Of([]byte(target)).Hex()[:32] }
 
 func instanceHash(name string) (h [16]byte) {
 	d := cas.Of([]byte(name))
@@ -63,10 +70,7 @@ func (k *Keys) Add(target, instance string, key [32]byte) {
 	if f == nil {
 		f = &keyFile{}
 		k.files[target] = f
-		if f.err = k.fs.MkdirAll(k.dir, 0o777); f.err == nil {
-			_ = k.fs.Remove(k.path(target, ".new"))
-			f.file, f.err = k.fs.Create(k.path(target, ".new"), 0o666)
-		}
+		f.file, f.err = k.fs.Create(k.noted(target), 0o666)
 		f.w = bufio.NewWriter(f.file)
 	}
 	if f.err != nil {
@@ -101,8 +105,11 @@ func (k *Keys) finish(target string, f *keyFile, complete bool) error {
 	if err := errors.Join(f.w.Flush(), f.file.Close()); err != nil {
 		return err
 	}
-	now, err := k.read(k.path(target, ".new"))
+	now, err := k.read(k.noted(target))
 	if err != nil {
+		return err
+	}
+	if err := k.fs.Remove(k.noted(target)); err != nil {
 		return err
 	}
 	slices.SortFunc(now, byInstance)
@@ -111,17 +118,15 @@ func (k *Keys) finish(target string, f *keyFile, complete bool) error {
 		now = merge(now, before)
 	}
 	if err != nil || slices.Equal(now, before) {
-		return errors.Join(err, k.fs.Remove(k.path(target, ".new")))
+		return err
 	}
+	// Each file is replaced as a whole: who reads them at the same time sees an older build or a newer one, and never none.
 	if before != nil {
-		if err := k.fs.Rename(k.path(target, ""), k.path(target, ".before")); err != nil {
+		if err := replaceFile(k.fs, k.path(target, ".before"), slices.Concat(sliced(before)...)); err != nil {
 			return err
 		}
 	}
-	if err := replaceFile(k.fs, k.path(target, ""), slices.Concat(sliced(now)...)); err != nil {
-		return err
-	}
-	return k.fs.Remove(k.path(target, ".new"))
+	return replaceFile(k.fs, k.path(target, ""), slices.Concat(sliced(now)...))
 }
 
 // merge returns now with what only before has.

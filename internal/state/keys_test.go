@@ -1,6 +1,8 @@
 package state
 
 import (
+	"fmt"
+	"os"
 	"testing"
 
 	"cbuild/internal/vfs"
@@ -11,7 +13,7 @@ func TestKeysOfEarlierBuilds(t *testing.T) {
 	key := func(b byte) (k [32]byte) { k[0] = b; return k }
 	build := func(complete bool, keys map[string]byte) {
 		t.Helper()
-		k := NewKeys(vfs.OS, dir)
+		k := NewKeys(vfs.OS, dir, t.TempDir())
 		for instance, b := range keys {
 			k.Add("//:t", instance, key(b))
 		}
@@ -21,7 +23,7 @@ func TestKeysOfEarlierBuilds(t *testing.T) {
 	}
 	check := func(instance string, now, want byte) {
 		t.Helper()
-		earlier, ok := NewKeys(vfs.OS, dir).Earlier("//:t", instance, key(now))
+		earlier, ok := NewKeys(vfs.OS, dir, t.TempDir()).Earlier("//:t", instance, key(now))
 		if ok != (want != 0) || ok && earlier != key(want) {
 			t.Errorf("%s with key %d: earlier %d, %v; want %d", instance, now, earlier[0], ok, want)
 		}
@@ -39,4 +41,33 @@ func TestKeysOfEarlierBuilds(t *testing.T) {
 	check("a", 9, 3) // what was not evaluated is kept
 	build(true, map[string]byte{"b": 4})
 	check("a", 9, 3) // still in the build before
+}
+
+// Two builds of one workspace that go on at the same time write down what each of them saw, and leave nothing else behind.
+func TestKeysOfBuildsAtTheSameTime(t *testing.T) {
+	dir := t.TempDir()
+	builds := make([]*Keys, 4)
+	for i := range builds {
+		builds[i] = NewKeys(vfs.OS, dir, t.TempDir())
+	}
+	for instance := range 1000 {
+		for i, k := range builds {
+			k.Add("//:t", fmt.Sprint(instance), [32]byte{byte(i + 1), byte(instance), byte(instance >> 8)})
+		}
+	}
+	for _, k := range builds {
+		if err := k.Close(func(string) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := NewKeys(vfs.OS, dir, t.TempDir())
+	for instance := range 1000 {
+		want := [32]byte{4, byte(instance), byte(instance >> 8)}
+		if got, ok := last.Earlier("//:t", fmt.Sprint(instance), [32]byte{}); !ok || got != want {
+			t.Fatalf("instance %d: %v, %v", instance, got, ok)
+		}
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 2 {
+		t.Errorf("%d files, want those of the last two builds", len(files))
+	}
 }

@@ -2,17 +2,12 @@ package ui
 
 import (
 	"bytes"
-	"cmp"
-	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 	"unicode"
-
-	"github.com/charmbracelet/x/ansi"
 
 	"cbuild/engine"
 	"cbuild/internal/clock"
@@ -30,8 +25,12 @@ type ConsoleOptions struct {
 	Size func() (columns, lines int)
 	// Log returns the log of a failure; it may be nil.
 	Log func(*engine.Outcome) []byte
-	// Verbose shows each start of an action.
-	Verbose bool
+	// Asked reports whether an instance is among those that were asked for; nil means no. Of those it is told why they were skipped.
+	Asked func(engine.Event) bool
+	// Quiet shows only what went wrong.
+	Quiet bool
+	// Verbose shows what is started and every command from 1 on, and the key of every instance from 2 on.
+	Verbose int
 }
 
 // Console shows a build to a person. Failures scroll by once, with the end of their logs.
@@ -39,9 +38,10 @@ type Console struct {
 	opts ConsoleOptions
 
 	mu      sync.Mutex
-	running map[string]time.Duration // guarded by mu; name → when it started
-	painted int                      // guarded by mu; lines in place now
-	build   *engine.Build            // guarded by mu
+	running map[string]time.Duration       // guarded by mu; name → when it started
+	worked  map[engine.Label]time.Duration // guarded by mu; how long what was not cached took, by target
+	painted int                            // guarded by mu; lines in place now
+	build   *engine.Build                  // guarded by mu
 	start   time.Duration
 	shown   map[string]bool // guarded by mu; diagnostics
 	last    string          // guarded by mu; the last plain summary
@@ -49,7 +49,7 @@ type Console struct {
 
 // NewConsole returns a console that has shown nothing yet.
 func NewConsole(o ConsoleOptions) *Console {
-	return &Console{opts: o, running: make(map[string]time.Duration), shown: make(map[string]bool), start: o.Clock.Elapsed()}
+	return &Console{opts: o, running: make(map[string]time.Duration), worked: make(map[engine.Label]time.Duration), shown: make(map[string]bool), start: o.Clock.Elapsed()}
 }
 
 // failureLines is how many lines of a failure's log are shown, and maxFailures how many failures.
@@ -65,14 +65,14 @@ func (c *Console) Observe(e engine.Event) {
 		c.mu.Lock()
 		c.running[e.Text] = c.opts.Clock.Elapsed()
 		c.mu.Unlock()
-		if c.opts.Verbose {
+		if c.opts.Verbose > 0 && e.Target.Rule != "run" { // a run is shown with its command
 			c.print("start " + clean(e.Text))
 		}
 	case engine.EventFinished:
 		c.finished(e)
 	case engine.EventProgress:
 		c.stopped(e)
-		if e.Attempt == 0 {
+		if e.Attempt == 0 || c.opts.Quiet {
 			return
 		}
 		c.print(fmt.Sprintf("retry %s (attempt %d, in %s)", clean(e.Text), e.Attempt+1, e.After.Round(100*time.Millisecond)))
@@ -96,8 +96,12 @@ func (c *Console) finished(e engine.Event) {
 	name := Address(e)
 	c.mu.Lock()
 	delete(c.running, name)
+	c.worked[e.Target.Label] += e.Took
 	c.mu.Unlock()
-	word, rest, failure := describe(e, name)
+	if key := e.Outcome.Key; c.opts.Verbose > 1 && !key.IsZero() {
+		c.print(fmt.Sprintf("%s %s %v (cached: %v)", e.Outcome.Class(), clean(name), key, e.Outcome.Cached))
+	}
+	word, rest, failure := c.describe(e, name)
 	if !failure {
 		return
 	}
@@ -126,12 +130,16 @@ func Address(e engine.Event) string {
 }
 
 // describe returns the line for an instance, its first word apart, and whether it is worth showing. What failed earlier, was skipped or
-// cancelled follows from something that was shown; failures that are results are in the report.
-func describe(e engine.Event, name string) (word, rest string, failure bool) {
+// cancelled follows from something that was shown, but of what was asked for it is told why it was skipped; failures that are results
+// are in the report.
+func (c *Console) describe(e engine.Event, name string) (word, rest string, failure bool) {
 	o := e.Outcome
 	switch class := o.Class(); class {
-	case engine.ClassPass, engine.ClassSkipped, engine.ClassCancelled:
+	case engine.ClassPass, engine.ClassCancelled:
 		return "", "", false
+	case engine.ClassSkipped:
+		asked := c.opts.Asked != nil && c.opts.Asked(e)
+		return "skipped", fmt.Sprintf(" %s: %s", clean(name), clean(strings.TrimPrefix(e.Why, "skipped: "))), asked
 	case engine.ClassUnavailable, engine.ClassInvalid, engine.ClassError:
 		return string(class), fmt.Sprintf(" %s: %s", clean(name), clean(e.Why)), true
 	default:
@@ -205,6 +213,9 @@ func oneLine(s string) string {
 
 // Note shows a message once.
 func (c *Console) Note(severity, text string) {
+	if severity == "note" && c.opts.Quiet {
+		return
+	}
 	line := clean(text)
 	if severity != "" {
 		word := strings.ToUpper(severity[:1]) + severity[1:] + ":"
@@ -242,125 +253,4 @@ func (c *Console) erase(b *bytes.Buffer) {
 		fmt.Fprintf(b, "\x1b[%dA\r\x1b[J", c.painted)
 		c.painted = 0
 	}
-}
-
-// Watch shows how build goes on until ctx ends.
-func (c *Console) Watch(ctx context.Context, build *engine.Build) {
-	c.mu.Lock()
-	c.build = build
-	c.mu.Unlock()
-	every := 10 * time.Second
-	if c.opts.Live {
-		every = 100 * time.Millisecond
-	}
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if c.opts.Live {
-				c.paint()
-			} else {
-				c.plain()
-			}
-		case <-ctx.Done():
-			c.mu.Lock()
-			var b bytes.Buffer
-			c.erase(&b)
-			c.opts.Out.Write(b.Bytes())
-			c.mu.Unlock()
-			return
-		}
-	}
-}
-
-// plain writes a line with the state of every target, if it changed.
-func (c *Console) plain() {
-	var parts []string
-	for _, p := range c.build.Progress() {
-		parts = append(parts, p.Target.Label.Name+" "+fraction(p))
-	}
-	line := strings.Join(parts, ", ")
-	if line != c.last {
-		c.last = line
-		c.print(fmt.Sprintf("%s  %s", elapsed(c.opts.Clock.Elapsed()-c.start), line))
-	}
-}
-
-// fraction writes done/total, with ≥ while more may come.
-func fraction(p engine.Progress) string {
-	open := ""
-	if p.Open {
-		open = "≥"
-	}
-	return fmt.Sprintf("%d/%s%d", p.Done, open, p.Total)
-}
-
-// paint redraws the lines in place: a line for each target that is not done or had failures, and what runs.
-func (c *Console) paint() {
-	columns, lines := c.opts.Size()
-	progress := c.build.Progress()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var out []string
-	for _, p := range progress {
-		out = append(out, targetLine(p))
-	}
-	if n := max(lines-3, 0); len(out) > n {
-		out = out[len(out)-n:]
-	}
-	if out = append(out, c.runningLine()); lines < 2 {
-		out = nil // there is no line to go back to
-	}
-	var b bytes.Buffer
-	c.erase(&b)
-	for _, l := range out {
-		b.WriteString(ansi.Truncate(l, max(columns-1, 1), "…"))
-		b.WriteByte('\n')
-	}
-	c.painted = len(out)
-	c.opts.Out.Write(b.Bytes())
-}
-
-func targetLine(p engine.Progress) string {
-	line := fmt.Sprintf(" %-12s %-9s %12s", oneLine(p.Target.Label.Name), p.Target.Rule, fraction(p))
-	if n := p.Counts.Cached[engine.CachedLocal]; n > 0 {
-		line += fmt.Sprintf("  %d cached", n)
-	}
-	for _, class := range []engine.Class{"fail", "crash", "timeout", "oom", engine.ClassUnavailable, engine.ClassError, engine.ClassInvalid, engine.ClassSkipped} {
-		if n := p.Counts.Classes[class]; n > 0 {
-			line += fmt.Sprintf("  %d %s", n, class)
-		}
-	}
-	return line
-}
-
-// runningLine lists what runs, the longest first. c.mu is held.
-func (c *Console) runningLine() string {
-	now := c.opts.Clock.Elapsed()
-	type one struct {
-		name string
-		took time.Duration
-	}
-	var all []one
-	for name, start := range c.running {
-		all = append(all, one{name, now - start})
-	}
-	slices.SortFunc(all, func(x, y one) int { return cmp.Or(cmp.Compare(y.took, x.took), cmp.Compare(x.name, y.name)) })
-	line := fmt.Sprintf(" %s  %d running", elapsed(now-c.start), len(all))
-	for _, o := range all[:min(len(all), 4)] {
-		line += fmt.Sprintf(" · %s %s", oneLine(o.name), elapsed(o.took))
-	}
-	return line
-}
-
-// elapsed writes a duration as people do.
-func elapsed(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())
-	case d < time.Hour:
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	}
-	return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
 }

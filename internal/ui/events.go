@@ -29,9 +29,10 @@ type Events struct {
 	clock   clock.Clock
 	runOnly bool
 
-	mu  sync.Mutex
-	w   *bufio.Writer // guarded by mu
-	err error         // guarded by mu; the first
+	mu    sync.Mutex
+	w     *bufio.Writer // guarded by mu
+	err   error         // guarded by mu; the first
+	paths []string      // guarded by mu
 }
 
 // NewEvents writes to w. With runOnly, what was taken from a cache is left out.
@@ -64,6 +65,14 @@ type record struct {
 	Total    *int            `json:"total,omitempty"`
 	Open     bool            `json:"open,omitempty"`
 	Counts   map[string]int  `json:"counts,omitempty"`
+	Paths    []string        `json:"paths,omitempty"`
+}
+
+// SetPaths says where what was asked for was published: build_finished tells it.
+func (ev *Events) SetPaths(paths []string) {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	ev.paths = paths
 }
 
 // Observe is engine.Observer's.
@@ -72,9 +81,12 @@ func (ev *Events) Observe(e engine.Event) {
 		return
 	}
 	r := ev.record(e)
-	line, err := json.Marshal(r)
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
+	if e.Type == engine.EventBuildFinished {
+		r.Paths = ev.paths
+	}
+	line, err := json.Marshal(r)
 	if err == nil {
 		ev.w.Write(line)
 		ev.w.WriteByte('\n')

@@ -36,8 +36,8 @@ func Report(name string, facts, notes map[string]string, took time.Duration) str
 	return line + " " + elapsed(took)
 }
 
-// Instances writes the summary line of a build of anything else.
-func Instances(c engine.Counts, took time.Duration) string {
+// Instances writes the summary line of a build of anything else. Incomplete names the reports that do not hold all.
+func Instances(c engine.Counts, incomplete []string, took time.Duration) string {
 	byClass := make(map[string]int)
 	for class, n := range c.Classes {
 		byClass[string(class)] = n
@@ -45,6 +45,9 @@ func Instances(c engine.Counts, took time.Duration) string {
 	line := fmt.Sprintf("%s %s: %s", thousands(c.Total), plural(c.Total, "instance"), classes(byClass, false))
 	if n := c.Cached[engine.CachedLocal] + c.Cached[engine.CachedRemote]; n > 0 {
 		line += fmt.Sprintf(" (%s cached)", thousands(n))
+	}
+	if len(incomplete) > 0 {
+		line += ", incomplete: " + strings.Join(incomplete, ", ") + ","
 	}
 	return line + " " + elapsed(took)
 }

@@ -159,15 +159,19 @@ func TestSummaryLines(t *testing.T) {
 		{ui.Report("r", facts("0", `{}`, ""), nil, 0), "r  0 rows: nothing 0.0s"},
 		{ui.Report("r", map[string]string{"count": "1", "summary": `{"pass":1}`, "incomplete": "yes"}, nil, 0), "r  1 row: 1 pass, incomplete 0.0s"},
 		{
-			ui.Instances(engine.Counts{Total: 7, Classes: map[engine.Class]int{"pass": 7}, Cached: map[engine.Cached]int{engine.CachedLocal: 4, engine.CachedRemote: 1, engine.NotCached: 2}}, 449*time.Millisecond),
+			ui.Instances(engine.Counts{Total: 7, Classes: map[engine.Class]int{"pass": 7}, Cached: map[engine.Cached]int{engine.CachedLocal: 4, engine.CachedRemote: 1, engine.NotCached: 2}}, nil, 449*time.Millisecond),
 			"7 instances: 7 pass (5 cached) 0.4s",
 		},
 		{
-			ui.Instances(engine.Counts{Total: 1234567, Classes: map[engine.Class]int{"pass": 1234560, "fail": 3, "error": 2, "skipped": 2}}, 3*time.Hour+7*time.Minute),
+			ui.Instances(engine.Counts{Total: 1234567, Classes: map[engine.Class]int{"pass": 1234560, "fail": 3, "error": 2, "skipped": 2}}, nil, 3*time.Hour+7*time.Minute),
 			"1,234,567 instances: 1,234,560 pass, 3 fail, 2 error, 2 skipped 3h07m",
 		},
-		{ui.Instances(engine.Counts{Total: 1, Classes: map[engine.Class]int{"cancelled": 1}}, 59999*time.Millisecond), "1 instance: 1 cancelled 59.9s"},
-		{ui.Instances(engine.Counts{}, 0), "0 instances: nothing 0.0s"},
+		{ui.Instances(engine.Counts{Total: 1, Classes: map[engine.Class]int{"cancelled": 1}}, nil, 59999*time.Millisecond), "1 instance: 1 cancelled 59.9s"},
+		{ui.Instances(engine.Counts{}, nil, 0), "0 instances: nothing 0.0s"},
+		{
+			ui.Instances(engine.Counts{Total: 2, Classes: map[engine.Class]int{"pass": 2}}, []string{"good", "bad"}, 0),
+			"2 instances: 2 pass, incomplete: good, bad, 0.0s",
+		},
 	} {
 		if test.got != test.want {
 			t.Errorf("got  %s\nwant %s", test.got, test.want)

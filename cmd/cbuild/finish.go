@@ -1,0 +1,162 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"cbuild/engine"
+	"cbuild/internal/clock"
+	"cbuild/internal/ui"
+)
+
+// finish publishes what was asked for, says how it went, and returns the status as an error.
+func (r *run) finish() error {
+	r.publish()
+	err := r.status()
+	if hint := r.hint(statusOf(err)); hint != "" {
+		r.console.Note("", hint)
+	}
+	for _, problem := range r.problems {
+		r.console.Note("error", problem.Error())
+	}
+	if !r.cli.quiet() { // the last line, whatever else there is to say
+		fmt.Fprintln(r.cli.stderr, r.summary())
+	}
+	return err
+}
+
+// publish puts what was asked for in its place and prints where that is.
+func (r *run) publish() {
+	classes := r.build.Sum().Classes
+	settled := r.signal == nil && classes[engine.ClassError]+classes[engine.ClassCancelled] == 0
+	for _, p := range r.published {
+		path, err := p.finish(settled)
+		if err != nil {
+			r.problem(exitTrouble, fmt.Errorf("cannot publish %v: %w", p.selection.Target.Label, err))
+		}
+		if err != nil || path == "" {
+			continue
+		}
+		r.paths = append(r.paths, relative(path))
+		if !r.cli.eventsOnStdout() {
+			fmt.Fprintln(r.cli.stdout, relative(path))
+		}
+	}
+}
+
+// problem notes what went wrong beside the outcomes of instances, and the status that it stands for.
+func (r *run) problem(status int, err error) {
+	if err != nil {
+		r.problems = append(r.problems, &statusError{status, err})
+	}
+}
+
+// relative returns path as seen from the current directory.
+func relative(path string) string {
+	if wd, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(wd, path); err == nil {
+			return rel
+		}
+	}
+	return path
+}
+
+// hint says how to go on after a build that did not come to its end.
+func (r *run) hint(status int) string {
+	switch {
+	case status == exitInterrupt, status == exitTerminate:
+		return "Stopped. Everything that finished is kept: run the same command to resume."
+	case status != exitTrouble:
+		return ""
+	case r.cli.flags.offline || r.cli.flags.frozen:
+		return "Everything that finished is kept: run the same command with a network to resume."
+	}
+	return "Everything that finished is kept: run the same command to resume, or with --offline to build what is already here."
+}
+
+// precedence orders the exit statuses, the gravest first.
+var precedence = []int{exitInterrupt, exitTerminate, exitBug, exitUsage, exitTrouble, exitFailed, exitDone}
+
+// status returns the gravest of what there is to say about the build, without its text, which is shown already.
+func (r *run) status() error {
+	all := r.build.Sum()
+	status := exitDone
+	atLeast := func(s int) {
+		if slices.Index(precedence, s) < slices.Index(precedence, status) {
+			status = s
+		}
+	}
+	switch {
+	case r.signal == syscall.SIGTERM:
+		atLeast(exitTerminate)
+	case r.signal != nil:
+		atLeast(exitInterrupt)
+	}
+	if all.Classes[engine.ClassError] > 0 {
+		atLeast(exitTrouble)
+	}
+	if r.failed > 0 || all.Classes[engine.ClassInvalid] > 0 || len(r.incomplete()) > 0 {
+		atLeast(exitFailed)
+	}
+	for _, p := range r.problems {
+		atLeast(statusOf(p))
+	}
+	if status == exitDone {
+		return nil
+	}
+	return &statusError{status: status}
+}
+
+// statusOf returns the exit status that err stands for.
+func statusOf(err error) int {
+	var s *statusError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, &s):
+		return s.status
+	}
+	return exitBug
+}
+
+// summary is the last line: that of the report, if exactly one was asked for.
+func (r *run) summary() string {
+	took := clock.System.Elapsed() - r.began
+	if len(r.selected) == 1 && r.selected[0].Target.Rule == "collate" {
+		t := r.selected[0].Target
+		if o := r.reports[t.Label]; o != nil && o.Result != nil {
+			return ui.Report(t.Label.Name, o.Result.Facts, o.Notes, took)
+		}
+	}
+	return ui.Instances(r.build.Sum(), r.incomplete(), took)
+}
+
+// incomplete names the reports that were asked for and do not hold all.
+func (r *run) incomplete() (names []string) {
+	for _, s := range r.selected {
+		if o := r.reports[s.Target.Label]; o != nil && o.Result != nil && o.Result.Facts["incomplete"] != "" {
+			names = append(names, s.Target.Label.Name)
+		}
+	}
+	return names
+}
+
+func (r *run) finishedEvent(status int) engine.Event {
+	sum := r.build.Sum()
+	counts := make(map[string]int)
+	for class, n := range sum.Classes {
+		counts[string(class)] = n
+	}
+	for cached, n := range sum.Cached {
+		counts["cached_"+cached.String()] = n
+	}
+	outcome := map[int]string{exitDone: "pass", exitFailed: "fail", exitInterrupt: "cancelled", exitTerminate: "cancelled"}[status]
+	if outcome == "" {
+		outcome = "error"
+	}
+	return engine.Event{Type: engine.EventBuildFinished, Text: outcome, ExitCode: status, Counts: counts}
+}

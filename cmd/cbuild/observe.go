@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"cbuild/cas"
+	"cbuild/engine"
+	"cbuild/internal/clock"
+	"cbuild/internal/ui"
+)
+
+// observe makes the observers that the flags ask for. The caller calls closeEvents.
+func (r *run) observe() (closeEvents func(), err error) {
+	c := r.cli
+	closeEvents = func() {}
+	ci, _ := c.env("CI")
+	r.console = ui.NewConsole(ui.ConsoleOptions{
+		Out: c.stderr, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose,
+		Quiet: c.quiet() || c.flags.progress == "json",
+		Live:  c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == "",
+		Log:   r.log, Asked: r.asked,
+	})
+	r.observer = ui.Observers{r.console, r}
+	add := func(w io.Writer) {
+		e := ui.NewEvents(w, clock.System, c.flags.eventsLevel == "run")
+		r.events, r.observer = append(r.events, e), append(r.observer, e)
+	}
+	if c.eventsOnStdout() {
+		add(c.stdout)
+	}
+	if c.flags.events != "" && c.flags.events != "-" {
+		f, err := os.Create(c.flags.events)
+		if err != nil {
+			return closeEvents, usagef("--events: %w", err)
+		}
+		closeEvents = func() { f.Close() }
+		add(f)
+	}
+	return closeEvents, nil
+}
+
+// quiet reports whether only what went wrong is shown.
+func (c *cli) quiet() bool { return c.flags.silent || c.flags.progress == "none" }
+
+// eventsOnStdout reports whether standard output belongs to the events. Nothing else is written there then: the paths that were made
+// stand in build_finished.
+func (c *cli) eventsOnStdout() bool { return c.flags.events == "-" || c.flags.progress == "json" }
+
+// log reads the log of a failure for the console.
+func (r *run) log(o *engine.Outcome) []byte {
+	data, err := cas.ReadAll(context.Background(), r.store, o.Result.Log, 16<<20)
+	if err != nil {
+		return nil
+	}
+	return data
+}
+
+// Observe keeps the outcomes of reports, for the summary, and tells once what a run can see.
+func (r *run) Observe(e engine.Event) {
+	if e.Type == engine.EventStarted && e.Target.Rule == "run" {
+		r.console.Note("note", "sandbox class none: what a run did not declare is not hidden from it")
+	}
+	if e.Type != engine.EventFinished {
+		return
+	}
+	if o := e.Outcome; o.Result != nil && !o.Key.IsZero() {
+		r.keys.Add(e.Target.Label.String(), ui.Address(e), o.Key)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !e.Outcome.OK() && r.asked(e) {
+		r.failed++
+	}
+	if e.Target.Rule != "collate" {
+		return
+	}
+	if r.reports == nil {
+		r.reports = make(map[engine.Label]*engine.Outcome)
+	}
+	r.reports[e.Target.Label] = e.Outcome
+}
+
+// asked reports whether the instance of an event is among those that the command line names.
+func (r *run) asked(e engine.Event) bool {
+	for _, s := range r.selected {
+		if s.Target != e.Target {
+			continue
+		}
+		if e.Target.Repeated && len(e.Instance) > 0 {
+			return s.Includes(e.Instance[0], e.Instance[1:])
+		}
+		return s.Includes("", e.Instance)
+	}
+	return false
+}
+
+// grace is how long running actions may take to finish after the first signal.
+const grace = 10 * time.Second
+
+// signals returns a context for the build. The first SIGINT or SIGTERM lets running actions finish for the grace, the second ends
+// them. Stop ends the watch and returns the first signal.
+func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
+	ctx, cancel := context.WithCancel(context.Background())
+	caught := make(chan os.Signal, 2)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	var first os.Signal
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		var expired <-chan time.Time
+		for {
+			select {
+			case s := <-caught:
+				if first != nil {
+					r.console.Note("", "Ending what runs.")
+					cancel()
+					continue
+				}
+				first = s
+				r.console.Note("", fmt.Sprintf("Stopping: running actions may finish for %v; press Ctrl-C again to end them now.", grace))
+				r.build.Drain()
+				expired = time.After(grace)
+			case <-expired:
+				r.console.Note("", fmt.Sprintf("Ending what still runs after %v.", grace))
+				cancel()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return ctx, func() os.Signal {
+		signal.Stop(caught)
+		cancel()
+		watching.Wait()
+		return first
+	}
+}

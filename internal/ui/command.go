@@ -1,0 +1,41 @@
+package ui
+
+import (
+	"strings"
+
+	"cbuild/engine"
+)
+
+// Command shows a command that is about to be executed, as a shell would take it. Where it runs is written as $PWD, its script as
+// script.
+func (c *Console) Command(cmd *engine.Command) {
+	tokens := []string{engine.WorkDir, "$PWD", engine.ScriptPath, "script"}
+	for i := range cmd.Tools {
+		tokens = append(tokens, engine.ToolDir(i), "/tools/"+string(rune('0'+i)))
+	}
+	readable := strings.NewReplacer(tokens...)
+	words := make([]string, len(cmd.Argv))
+	for i, a := range cmd.Argv {
+		words[i] = shellWord(readable.Replace(a))
+	}
+	line := cmd.Name + ": " + strings.Join(words, " ")
+	if cmd.Dir != "" {
+		line += " (in " + cmd.Dir + ")"
+	}
+	script := strings.TrimRight(readable.Replace(cmd.Script), "\n")
+	if script != "" {
+		line += "\n  " + strings.ReplaceAll(script, "\n", "\n  ")
+	}
+	c.print(clean(line))
+}
+
+// shellWord quotes s if a shell would not take it as one word.
+func shellWord(s string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-./=:,+@%$", r)
+	}
+	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
