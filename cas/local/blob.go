@@ -7,38 +7,20 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"syscall"
 
 	"cbuild/cas"
-	"cbuild/internal/vfs"
-
-	"github.com/klauspost/compress/zstd"
 )
-
-// A form is how a blob lies in its file: the suffix of the name.
-type form string
-
-// The forms: as it is, or compressed.
-const (
-	raw        form = ""
-	compressed form = ".zst"
-)
-
-// forms is in the order in which they are tried.
-var forms = [...]form{raw, compressed}
-
-func (l *Local) blobPath(d cas.Digest, f form) string {
-	hex := d.Hex()
-	return l.dir + "/blob/" + hex[:2] + "/" + hex + string(f)
-}
 
 // errDamaged says that a file does not hold what its name promises.
 var errDamaged = errors.New("damaged")
 
+// errContent is errDamaged for content that could be read and is wrong.
+var errContent = fmt.Errorf("%w: its content does not match its name", errDamaged)
+
 func notFound(d cas.Digest) error { return fmt.Errorf("blob %v: %w", d, cas.ErrNotFound) }
 
-// Open is cas.Store's. The content is checked before the first reader in this process gets any of it. A file that can't be read, or
-// that is damaged at a second reading too, is a miss.
+// Open is cas.Store's. The content is checked before the first reader in this process gets any of it. What can't be read, or is damaged
+// at a second reading too, is a miss. A miss is one only when nobody else has written the blob meanwhile.
 func (l *Local) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -47,145 +29,148 @@ func (l *Local) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 	if d.Function != cas.BLAKE3 {
 		return nil, notFound(d)
 	}
-	miss := notFound(d)
-	for _, form := range forms {
-		r, err := l.openForm(ctx, d, form)
-		if !errors.Is(err, cas.ErrNotFound) {
-			return r, err
-		}
-		if errors.Is(err, errDamaged) {
-			miss = err
-		}
+	if data, ok := l.packed(d); ok {
+		return io.NopCloser(bytes.NewReader(data)), nil
+	}
+	r, miss := l.openLoose(ctx, d)
+	if !errors.Is(miss, cas.ErrNotFound) {
+		return r, miss
+	}
+	if err := l.packs.refresh(false); err != nil {
+		return nil, fmt.Errorf("blob %v: %w", d, err)
+	}
+	if data, ok := l.packed(d); ok {
+		return io.NopCloser(bytes.NewReader(data)), nil
 	}
 	return nil, miss
 }
 
-// openForm opens one form of d and gives a file that seems damaged a second chance.
-func (l *Local) openForm(ctx context.Context, d cas.Digest, form form) (io.ReadCloser, error) {
-	name := l.blobPath(d, form)
-	var damage error
+// packed returns the content of d from the first pack that has a sound copy.
+func (l *Local) packed(d cas.Digest) ([]byte, bool) {
+	for _, p := range l.packs.all() {
+		e, ok := p.find(&d.Hash, blobs)
+		if !ok || d.Size >= 0 && int64(e.size) != d.Size || l.condemned.has(p, e) {
+			continue
+		}
+		if data, err := l.packedIn(p, &d.Hash, e); err == nil {
+			return data, true
+		}
+	}
+	return nil, false
+}
+
+// packedIn returns the content of the blob at e. What seems damaged gets a second chance.
+func (l *Local) packedIn(p *pack, hash *[32]byte, e entry) (data []byte, err error) {
 	for range 2 {
-		f, err := l.fs.Open(name)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, notFound(d)
+		if data, err = l.readBlob(p, hash, e); err == nil {
+			return data, nil
+		}
+	}
+	l.checked.remove(*hash)
+	l.failed(p, e, err)
+	return nil, err
+}
+
+// failed draws the consequences when a frame could not be read twice.
+func (l *Local) failed(p *pack, e entry, err error) {
+	switch {
+	case errors.Is(err, errContent):
+		l.condemn(p, e)
+	case errors.Is(err, fs.ErrNotExist):
+		l.packs.remove(p)
+	case !errors.Is(err, fs.ErrClosed):
+		l.counters.damaged.Add(1)
+	}
+}
+
+// readBlob reads and checks the blob at e.
+func (l *Local) readBlob(p *pack, hash *[32]byte, e entry) ([]byte, error) {
+	data, err := p.read(hash, e)
+	if err != nil {
+		return nil, err
+	}
+	return l.blobOf(e.kind, hash, e.size, data)
+}
+
+// blobOf returns the blob that a payload holds.
+func (l *Local) blobOf(k kind, hash *[32]byte, size uint32, payload []byte) (data []byte, err error) {
+	data = payload
+	if k == zstdBlob {
+		if size > maxInMemory {
+			return nil, errContent
+		}
+		if data, err = l.codec.dec.DecodeAll(payload, make([]byte, 0, size)); err != nil {
+			return nil, fmt.Errorf("%w: %w", errContent, err)
+		}
+	}
+	if uint32(len(data)) != size {
+		return nil, errContent
+	}
+	if !l.checked.has(*hash) {
+		if cas.Of(data).Hash != *hash {
+			return nil, errContent
+		}
+		l.checked.add(*hash)
+	}
+	return data, nil
+}
+
+// Missing is cas.Store's. It looks into the packs' indexes, and asks the file system for loose blobs.
+func (l *Local) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error) {
+	var missing []cas.Digest
+	refreshed := false
+	for _, d := range ds {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		ok, err := l.has(d)
+		if err == nil && !ok && !refreshed {
+			refreshed = true
+			if err = l.packs.refresh(false); err == nil {
+				ok, err = l.has(d)
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("blob %v: %w", d, err)
 		}
-		r, err := l.contents(ctx, f, d, form)
-		if err == nil {
-			return r, nil
+		if !ok {
+			missing = append(missing, d)
 		}
-		_ = f.Close() // nothing was written
-		if !errors.Is(err, errDamaged) {
-			return nil, err
-		}
-		damage = err
 	}
-	l.condemn(name, d, damage)
-	return nil, fmt.Errorf("blob %v: %w: %w", d, cas.ErrNotFound, damage)
+	return missing, ctx.Err()
 }
 
-// condemn counts a damaged file, and moves it away if it is certain that its content is wrong. One that can't be read may be readable
-// tomorrow; Put replaces it.
-func (l *Local) condemn(name string, d cas.Digest, damage error) {
-	l.checked.remove(d.Hash)
-	if errors.Is(damage, errContent) {
-		l.quarantine(name)
-		return
+// has reports whether the store has d, as far as indexes, names and sizes tell.
+func (l *Local) has(d cas.Digest) (bool, error) {
+	if d.Function != cas.BLAKE3 {
+		return false, nil
 	}
-	l.counters.damaged.Add(1)
+	for _, p := range l.packs.all() {
+		if e, ok := p.find(&d.Hash, blobs); ok && (d.Size < 0 || int64(e.size) == d.Size) && !l.condemned.has(p, e) {
+			return true, nil
+		}
+	}
+	_, ok, err := l.find(d)
+	return ok, err
 }
 
-// errContent is errDamaged for content that could be read and is wrong.
-var errContent = fmt.Errorf("%w: its content does not match its name", errDamaged)
-
-// contents returns a reader of the blob d in f, and owns f if it succeeds.
-func (l *Local) contents(ctx context.Context, f vfs.File, d cas.Digest, form form) (io.ReadCloser, error) {
-	if form == compressed && d.Size >= 0 && d.Size <= maxInMemory {
-		if data, ok := l.unpack(f, d); ok {
-			_ = f.Close() // nothing was written
-			return io.NopCloser(bytes.NewReader(data)), nil
-		}
-		l.checked.remove(d.Hash) // have a closer look
+// sound reports whether the store has d and its content was or is now found right. Trouble means no: who asks then writes it anew.
+func (l *Local) sound(ctx context.Context, d cas.Digest) bool {
+	if _, ok := l.packed(d); ok {
+		return true
 	}
-	sure := l.checked.has(d.Hash)
-	if form == raw && sure && d.Size >= 0 {
-		fi, err := f.Stat()
-		sure = err == nil && fi.Size() == d.Size
+	form, ok, err := l.find(d)
+	if err != nil || !ok {
+		return false
 	}
-	if !sure {
-		if err := l.check(ctx, f, d, form); err != nil {
-			return nil, err
-		}
+	if l.checked.has(d.Hash) {
+		return true
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	if form == raw {
-		return f, nil
-	}
-	dec, err := l.codec.reader(f)
+	r, err := l.openForm(ctx, d, form)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
+		return false
 	}
-	return &unpacker{store: l, file: f, dec: dec, digest: d}, nil
-}
-
-// unpack returns the content of a small compressed blob if all is well with it.
-func (l *Local) unpack(f vfs.File, d cas.Digest) ([]byte, bool) {
-	packed, err := io.ReadAll(io.LimitReader(f, maxInMemory+1))
-	if err != nil || len(packed) > maxInMemory {
-		return nil, false
-	}
-	data, err := l.codec.dec.DecodeAll(packed, make([]byte, 0, d.Size))
-	if err != nil || int64(len(data)) != d.Size {
-		return nil, false
-	}
-	if !l.checked.has(d.Hash) {
-		if cas.Of(data) != d {
-			return nil, false
-		}
-		l.checked.add(d.Hash)
-	}
-	return data, true
-}
-
-// check reads all of f and compares it with d. The error wraps errContent if the file is wrong, errDamaged if it can't be read, and
-// ErrNotFound if the file is right but has another size than d says.
-func (l *Local) check(ctx context.Context, f vfs.File, d cas.Digest, form form) error {
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	src := &source{ctx: ctx, r: f}
-	var content io.Reader = src
-	if form == compressed {
-		dec, err := l.codec.reader(src)
-		if err != nil {
-			return fmt.Errorf("%w: %w", errContent, err)
-		}
-		defer l.codec.putReader(dec)
-		content = dec
-	}
-	h := cas.BLAKE3.New()
-	buf := l.codec.buffer()
-	defer l.codec.putBuffer(buf)
-	size, err := io.CopyBuffer(h, struct{ io.Reader }{content}, *buf)
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case src.err != nil && !errors.Is(src.err, syscall.EISDIR):
-		return fmt.Errorf("%w: %w", errDamaged, src.err)
-	case err != nil:
-		return fmt.Errorf("%w: %w", errContent, err)
-	case cas.Sum(cas.BLAKE3, h, size).Hash != d.Hash:
-		return errContent
-	}
-	l.checked.add(d.Hash)
-	if d.Size >= 0 && d.Size != size {
-		return notFound(d)
-	}
-	return nil
+	return r.Close() == nil
 }
 
 // A source is a reader that ends with its context and remembers the error with which it ended, which decoders may hide.
@@ -205,84 +190,4 @@ func (s *source) Read(p []byte) (int, error) {
 		s.err = err
 	}
 	return n, err
-}
-
-// An unpacker reads a compressed blob that was checked before.
-type unpacker struct {
-	store  *Local
-	file   vfs.File
-	dec    *zstd.Decoder
-	digest cas.Digest
-}
-
-func (u *unpacker) Read(p []byte) (int, error) {
-	if u.dec == nil {
-		return 0, fs.ErrClosed
-	}
-	n, err := u.dec.Read(p)
-	if err != nil && err != io.EOF {
-		err = fmt.Errorf("blob %v: %w: %w", u.digest, cas.ErrNotFound, err)
-	}
-	return n, err
-}
-
-func (u *unpacker) Close() error {
-	if u.dec == nil {
-		return fs.ErrClosed
-	}
-	u.store.codec.putReader(u.dec)
-	u.dec = nil
-	return u.file.Close()
-}
-
-// Missing is cas.Store's. It asks the file system once or twice for each digest.
-func (l *Local) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, error) {
-	var missing []cas.Digest
-	for _, d := range ds {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		_, ok, err := l.find(d)
-		if err != nil {
-			return nil, fmt.Errorf("blob %v: %w", d, err)
-		}
-		if !ok {
-			missing = append(missing, d)
-		}
-	}
-	return missing, ctx.Err()
-}
-
-// find reports in which form the store has d, as far as names and sizes tell.
-func (l *Local) find(d cas.Digest) (form, bool, error) {
-	if d.Function != cas.BLAKE3 {
-		return raw, false, nil
-	}
-	for _, form := range forms {
-		fi, err := l.fs.Lstat(l.blobPath(d, form))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return raw, false, err
-		case fi.Mode().IsRegular() && (form == compressed || d.Size < 0 || fi.Size() == d.Size):
-			return form, true, nil
-		}
-	}
-	return raw, false, nil
-}
-
-// sound reports whether the store has d and its content was or is now found right. Trouble means no: who asks then writes it anew.
-func (l *Local) sound(ctx context.Context, d cas.Digest) bool {
-	form, ok, err := l.find(d)
-	if err != nil || !ok {
-		return false
-	}
-	if l.checked.has(d.Hash) {
-		return true
-	}
-	r, err := l.openForm(ctx, d, form)
-	if err != nil {
-		return false
-	}
-	return r.Close() == nil
 }

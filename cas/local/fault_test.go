@@ -107,7 +107,7 @@ func afterwards(t *testing.T, dir, when string) {
 	if err != nil {
 		t.Fatalf("%s: %v", when, err)
 	}
-	rep, err := l.Verify(t.Context())
+	rep, err := l.Verify(t.Context(), Sample{})
 	if err = errors.Join(err, l.Close()); err != nil || len(rep.Damaged) > 0 {
 		t.Errorf("%s: verify says %+v, %v", when, rep, err)
 	}
@@ -194,8 +194,11 @@ func damageEach(t *testing.T, damage func(name string, data []byte) error, asDir
 			t.Errorf("%s: the next attempt says %v", name, err)
 		}
 		l := open(t, dir)
-		if rep, err := l.Verify(t.Context()); err != nil || len(rep.Damaged) > 0 || rep.Blobs != len(storyBlobs) || rep.Records != 1 {
-			t.Errorf("%s: verify says %+v, %v", name, rep, err)
+		if _, err := l.Verify(t.Context(), Sample{}); err != nil { // it finds what nobody needed
+			t.Errorf("%s: verify says %v", name, err)
+		}
+		if rep, err := l.Verify(t.Context(), Sample{}); err != nil || len(rep.Damaged) > 0 || rep.Blobs != len(storyBlobs) || rep.Records != 1 {
+			t.Errorf("%s: the second verify says %+v, %v", name, rep, err)
 		}
 	}
 }
@@ -257,12 +260,9 @@ func TestAReadOnlyStoreServesHits(t *testing.T) {
 func TestEveryByteOfARecordCounts(t *testing.T) {
 	l := open(t, t.TempDir())
 	rec := engine.Record{Key: engine.Key{1}, Conditions: engine.Conditions{Machine: "m"}, Result: &engine.Result{Log: cas.Of(nil)}, Preimage: []byte("text")}
-	if err := l.Record(t.Context(), rec); err != nil {
-		t.Fatal(err)
-	}
-	good, err := os.ReadFile(l.recordPath(rec.Key))
-	if err != nil {
-		t.Fatal(err)
+	good := l.encodeRecord(&rec)
+	if r, err := decodeRecord(good); err != nil || r.Key != rec.Key {
+		t.Fatal(r, err)
 	}
 	for i := range good {
 		bad := bytes.Clone(good)
@@ -278,14 +278,14 @@ func TestEveryByteOfARecordCounts(t *testing.T) {
 
 func TestVerifyLooksAgainAtWhatWasChecked(t *testing.T) {
 	l := open(t, t.TempDir())
-	d := put(t, l, []byte("a"))
-	if err := rewrite(l.blobPath(d, raw), []byte("b")); err != nil {
+	d := put(t, l, castest.Content(1, chunk))
+	if err := rewrite(l.blobPath(d, raw), castest.Content(2, chunk)); err != nil {
 		t.Fatal(err)
 	}
-	if rep, err := l.Verify(t.Context()); err != nil || len(rep.Damaged) != 1 {
+	if rep, err := l.Verify(t.Context(), Sample{}); err != nil || len(rep.Damaged) != 1 {
 		t.Errorf("%+v, %v", rep, err)
 	}
-	if rep, err := l.Verify(t.Context()); err != nil || len(rep.Damaged) != 0 {
+	if rep, err := l.Verify(t.Context(), Sample{}); err != nil || len(rep.Damaged) != 0 {
 		t.Errorf("the second time: %+v, %v", rep, err)
 	}
 }

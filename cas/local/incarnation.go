@@ -2,7 +2,6 @@ package local
 
 import (
 	"cmp"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -23,9 +22,10 @@ type incarnation struct {
 	store *Local
 	seq   atomic.Uint64
 
-	mu   sync.Mutex
-	dir  string   // guarded by mu; empty until it is needed
-	lock vfs.File // guarded by mu
+	mu     sync.Mutex
+	dir    string   // guarded by mu; empty until it is needed
+	lock   vfs.File // guarded by mu
+	closed bool     // guarded by mu
 }
 
 // create makes a new temporary file, read-only for everybody but the writer. If the directory vanished, because somebody took this
@@ -53,9 +53,13 @@ func (i *incarnation) open() (string, error) {
 	if i.dir != "" {
 		return i.dir, nil
 	}
-	var id [16]byte
-	rand.Read(id[:]) // it never fails
-	dir := filepath.Join(i.store.dir, "tmp", hex.EncodeToString(id[:]))
+	if i.closed {
+		return "", fmt.Errorf("the store: %w", fs.ErrClosed)
+	}
+	if i.store.readOnly {
+		return "", errReadOnly
+	}
+	dir := filepath.Join(i.store.own, "tmp", hex.EncodeToString(i.store.id[:]))
 	if err := i.store.fs.MkdirAll(dir, 0o777); err != nil {
 		return "", err
 	}
@@ -65,6 +69,7 @@ func (i *incarnation) open() (string, error) {
 		return "", err
 	}
 	i.dir, i.lock = dir, lock
+	i.store.working()
 	return dir, nil
 }
 
@@ -105,27 +110,37 @@ func (i *incarnation) forget(dir string) {
 	}
 }
 
-func (i *incarnation) close() error {
+// close ends the incarnation. Its directory stays if there is work for whoever finds it, who can then prove that this process is dead.
+func (i *incarnation) close(done bool) (err error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
+	i.closed = true
 	if i.dir == "" {
 		return nil
 	}
-	err := cmp.Or(i.store.fs.RemoveAll(i.dir), i.lock.Close())
+	if done {
+		err = i.store.fs.RemoveAll(i.dir)
+	}
+	err = cmp.Or(err, i.lock.Close())
 	i.dir, i.lock = "", nil
 	return err
 }
 
-// sweep removes the directories of dead incarnations. It is a favour to the disk: it gives up silently.
+// sweep seals the packs of dead incarnations and removes their directories, which are the proof. It is a favour: it gives up silently.
 func (l *Local) sweep() {
-	tmp := filepath.Join(l.dir, "tmp")
+	tmp := filepath.Join(l.own, "tmp")
 	entries, err := l.fs.ReadDir(tmp)
 	if err != nil {
 		return
 	}
 	here := place(l.fs)
 	for _, e := range entries {
-		if dir := filepath.Join(tmp, e.Name()); e.IsDir() && l.dead(dir, here) {
+		dir := filepath.Join(tmp, e.Name())
+		if !e.IsDir() || !l.dead(dir, here) {
+			continue
+		}
+		var id [16]byte
+		if n, err := hex.Decode(id[:], []byte(e.Name()[:min(32, len(e.Name()))])); err != nil || n < len(id) || l.heal(id) {
 			_ = l.fs.RemoveAll(dir)
 		}
 	}

@@ -1,19 +1,24 @@
 // Package local is the store and action cache in a directory, shared by any number of processes at once. Call Open, and Close at the
-// end. This first form keeps every blob and record as a file of its own; docs/FORMATS.md describes each byte.
+// end. Small blobs and records lie in packs, to each of which one process appends; large blobs are files of their own. docs/FORMATS.md
+// describes each byte.
 //
-// Everything is published by rename, whole or not at all, so readers need no locks and a kill at any instant leaves no half blob
-// under a name. Nothing is synced: after a power cut a file may be torn. Correctness does not rest on that: records carry a checksum,
-// a blob's content is checked at its first use in a process, and what is damaged is moved to quarantine/ and missing from then on.
+// Files get their final names by rename, whole or not at all, and packs are read frame by frame, so readers need no locks and a kill
+// at any instant costs nothing that was reported as stored. Syncing follows within a second. Correctness rests on none of that: records
+// carry a checksum, a blob's content is checked at its first use in a process, and what is damaged is missing from then on.
 package local
 
 import (
+	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
+	"cbuild/internal/clock"
 	"cbuild/internal/vfs"
 )
 
@@ -21,64 +26,142 @@ import (
 type Options struct {
 	// FS is the file system; nil means vfs.OS.
 	FS vfs.FS
+	// Clock is the time; nil means clock.System.
+	Clock clock.Clock
+	// Durability is Group unless it is set.
+	Durability Durability
+	// Private is a directory for what is new if the store can't be written. Without one, Put and Record then fail.
+	Private string
+	// Warn, if set, is told once of each kind of trouble that costs work or durability and no result. It may be called concurrently.
+	Warn func(text string)
 }
 
 // A Local is a store and an action cache in a directory. It is a cas.Store and an engine.ActionCache; all methods may be called
 // concurrently.
 type Local struct {
-	dir     string
-	fs      vfs.FS
-	temp    incarnation
-	checked checked
-	codec   codec
+	dir        string
+	own        string // where new things go: dir, or the private directory
+	id         [16]byte
+	fs         vfs.FS
+	clock      clock.Clock
+	durability Durability
+	readOnly   bool // set by Open
+	temp       incarnation
+	packs      packs
+	writer     writer
+	sync       syncer
+	condemned  condemned
+	checked    checked
+	codec      codec
+
+	tell       func(string)
+	told       sync.Map // of kinds of warnings
+	start      sync.Once
+	background sync.WaitGroup
+	stop       context.CancelFunc // set by start; it ends the background
 
 	counters struct {
-		puts, existing, opens, lookups, hits, records, differing, damaged atomic.Int64
+		puts, existing, opens, lookups, hits, records, differing, damaged, unsynced atomic.Int64
 	}
 }
 
-// Open opens the store in dir, which is made if it does not exist. A store that can't be written is good for reading: then only Put
-// and Record fail. Temporary files of processes that are provably dead are removed.
+// errReadOnly says that a store can't be written.
+var errReadOnly = fmt.Errorf("the store is read-only: %w", syscall.EROFS)
+
+// Open opens the store in dir, which is made if it does not exist. In a store that can't be written, and without a private directory,
+// only Put and Record fail. What dead processes left behind is put in order.
 func Open(dir string, opts Options) (*Local, error) {
 	if opts.FS == nil {
 		opts.FS = vfs.OS
+	}
+	if opts.Clock == nil {
+		opts.Clock = clock.System
 	}
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	l := &Local{dir: dir, fs: opts.FS}
-	l.temp.store = l
+	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn}
+	rand.Read(l.id[:]) // it never fails
+	l.temp.store, l.writer.store, l.sync.store = l, l, l
+	l.packs.init(l, []string{l.dir})
 	if err := l.codec.init(); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	if err := l.open(); err != nil {
+	if err := l.open(opts.Private); err != nil {
 		_ = l.Close() // what went wrong first matters
 		return nil, fmt.Errorf("store %s: %w", dir, err)
 	}
 	return l, nil
 }
 
-func (l *Local) open() error {
+func (l *Local) open(private string) error {
+	if err := l.openDir(); err != nil {
+		return err
+	}
+	if err := l.openVersion(); err != nil {
+		return err
+	}
+	l.condemned.load(l)
+	if err := l.packs.refresh(true); err != nil {
+		return err
+	}
+	if !l.readOnly {
+		l.sweep()
+		l.reindex()
+	}
+	return nil
+}
+
+func (l *Local) openDir() error {
 	switch fi, err := l.fs.Stat(l.dir); {
 	case errors.Is(err, fs.ErrNotExist):
-		if err := l.fs.MkdirAll(l.dir, 0o777); err != nil {
-			return err
-		}
+		return l.fs.MkdirAll(l.dir, 0o777)
 	case err != nil:
 		return err
 	case !fi.IsDir():
 		return errors.New("not a directory")
 	}
-	if err := l.openVersion(); err != nil {
-		return err
-	}
-	l.sweep()
 	return nil
 }
 
-// Close removes the store's temporary files. Readers that Open returned stay good.
-func (l *Local) Close() error { return l.temp.close() }
+// orReadOnly turns the error of a store that can't be written into reading only.
+func (l *Local) orReadOnly(err error) error {
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+		l.readOnly = true
+		return nil
+	}
+	return err
+}
+
+// Close seals and syncs what was written and removes the store's temporary files. Readers that Open returned stay good.
+func (l *Local) Close() error {
+	l.start.Do(func() {}) // from now on nothing starts
+	if l.stop != nil {
+		l.stop()
+	}
+	l.background.Wait()
+	var err error
+	l.writer.close()
+	for _, p := range l.packs.all() {
+		if p.own && p.live {
+			err = errors.Join(err, l.seal(p))
+		}
+	}
+	l.sync.sync()
+	// What could not be sealed stays provably that of a dead process: the next who opens the store does it.
+	err = errors.Join(err, l.temp.close(err == nil))
+	return errors.Join(err, l.packs.close())
+}
+
+// working starts what goes on beside the writing, once. It ends in Close.
+func (l *Local) working() {
+	l.start.Do(func() {
+		ctx, stop := context.WithCancel(context.Background())
+		l.stop = stop
+		l.background.Go(func() { l.tend(ctx) })
+	})
+}
 
 // Dir returns the directory of the store.
 func (l *Local) Dir() string { return l.dir }
@@ -93,6 +176,8 @@ type Stats struct {
 	Differing int64
 	// Damaged counts blobs and records that were found damaged.
 	Damaged int64
+	// Unsynced counts attempts to sync that failed.
+	Unsynced int64
 }
 
 // Stats returns the counts so far.
@@ -101,63 +186,13 @@ func (l *Local) Stats() Stats {
 	return Stats{
 		Puts: c.puts.Load(), Existing: c.existing.Load(), Opens: c.opens.Load(),
 		Lookups: c.lookups.Load(), Hits: c.hits.Load(), Records: c.records.Load(),
-		Differing: c.differing.Load(), Damaged: c.damaged.Load(),
+		Differing: c.differing.Load(), Damaged: c.damaged.Load(), Unsynced: c.unsynced.Load(),
 	}
 }
 
-// publish gives the finished temporary file temp its name. The directory of the name is made at its first file, and a directory that
-// lies where the file should be is damage.
-func (l *Local) publish(temp, name string) error {
-	err := l.fs.Rename(temp, name)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		if err = l.fs.MkdirAll(filepath.Dir(name), 0o777); err == nil {
-			err = l.fs.Rename(temp, name)
-		}
-	case errors.Is(err, fs.ErrExist) || errors.Is(err, syscall.EISDIR):
-		l.quarantine(name)
-		err = l.fs.Rename(temp, name)
-	}
-	if err != nil {
-		l.discard(temp)
-	}
-	return err
-}
-
-// discard removes a temporary file. What can't be removed goes with the directory at the end.
-func (l *Local) discard(temp string) { _ = l.fs.Remove(temp) }
-
-// writeFile publishes a file with the given pieces of content.
-func (l *Local) writeFile(name string, pieces ...[]byte) error {
-	f, temp, err := l.temp.create()
-	if err != nil {
-		return err
-	}
-	for _, p := range pieces {
-		if _, err = f.Write(p); err != nil {
-			break
-		}
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		l.discard(temp)
-		return err
-	}
-	return l.publish(temp, name)
-}
-
-// quarantine moves a damaged file out of the way and keeps it for whoever looks for the cause. In a store that can't be written it
-// stays, and is found damaged again. Another process may just have replaced the file by a sound one: then that one is lost, which is
-// a miss and no worse.
-func (l *Local) quarantine(name string) {
-	l.counters.damaged.Add(1)
-	dir := filepath.Join(l.dir, "quarantine")
-	to := filepath.Join(dir, filepath.Base(name))
-	if err := l.fs.Rename(name, to); errors.Is(err, fs.ErrNotExist) {
-		if l.fs.MkdirAll(dir, 0o777) == nil {
-			_ = l.fs.Rename(name, to)
-		}
+// warn tells of trouble, once for each kind.
+func (l *Local) warn(kind, text string) {
+	if _, again := l.told.LoadOrStore(kind, true); !again && l.tell != nil {
+		l.tell(text)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"cbuild/internal/vfs"
 )
 
-// Put is cas.Store's. A blob that is there and sound is not written again. Durability: the blob is written and renamed, not synced, so
-// a kill loses nothing and a power cut may.
+// Put is cas.Store's. A blob that is there and sound is not written again. When it returns, the blob is written and not yet synced: a
+// kill loses nothing.
 func (l *Local) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
 	if err := ctx.Err(); err != nil {
 		return cas.Digest{}, err
@@ -32,6 +32,7 @@ func (l *Local) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
 	if err != nil {
 		return cas.Digest{}, fmt.Errorf("put: %w", err)
 	}
+	l.sync.due()
 	return d, nil
 }
 
@@ -51,24 +52,25 @@ func fill(r io.Reader, buf []byte) (n int, all bool, err error) {
 	return n, false, nil
 }
 
+// putSmall appends a blob to the pack.
 func (l *Local) putSmall(ctx context.Context, data []byte) (cas.Digest, error) {
 	d := cas.Of(data)
 	if l.sound(ctx, d) {
 		l.counters.existing.Add(1)
 		return d, nil
 	}
-	form := raw
+	kind := rawBlob
 	if small := l.codec.shrink(data); small != nil {
-		form, data = compressed, small
+		kind, data = zstdBlob, small
 	}
-	if err := l.writeFile(l.blobPath(d, form), data); err != nil {
+	if err := l.writer.append(kind, &d.Hash, uint32(d.Size), data); err != nil {
 		return cas.Digest{}, err
 	}
 	l.checked.add(d.Hash)
 	return d, nil
 }
 
-// putLarge stores a blob that begins with head and goes on with r. Head decides its form; it is then used as a buffer.
+// putLarge makes a file for a blob that begins with head and goes on with r. Head decides its form; it is then used as a buffer.
 func (l *Local) putLarge(ctx context.Context, head []byte, r io.Reader) (cas.Digest, error) {
 	f, temp, err := l.temp.create()
 	if err != nil {
@@ -94,9 +96,11 @@ func (l *Local) putLarge(ctx context.Context, head []byte, r io.Reader) (cas.Dig
 		l.discard(temp)
 		return d, nil
 	}
-	if err := l.publish(temp, l.blobPath(d, form)); err != nil {
+	name := blobIn(l.own, d, form)
+	if err := l.publish(temp, name); err != nil {
 		return cas.Digest{}, err
 	}
+	l.sync.file(name, d.Size)
 	l.checked.add(d.Hash)
 	return d, nil
 }

@@ -46,7 +46,7 @@ func (c *cli) withStore(f func(*local.Local) error) error {
 }
 
 func (c *cli) casVerify(s *local.Local) error {
-	r, err := s.Verify(context.Background())
+	r, err := s.Verify(context.Background(), local.Sample{})
 	if err != nil {
 		return &statusError{exitTrouble, err}
 	}

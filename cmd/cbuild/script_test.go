@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	le "encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -89,6 +90,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"exits":    exits,
 		"replace":  replaceText,
 		"flip":     flip,
+		"rot":      rot,
 		"await":    await,
 		"nothing":  nothing,
 		"finished": finished,
@@ -159,6 +161,36 @@ func flip(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if flipped == 0 {
 		ts.Fatalf("no file matches %s", args[0])
+	}
+}
+
+// rot changes a byte of every blob or record in the packs that a pattern matches: rot blobs|records PATTERN. docs/FORMATS.md has the
+// form of packs.
+func rot(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: rot blobs|records PATTERN")
+	}
+	const packHeader, frameHeader, record = 40, 60, 3
+	files, err := filepath.Glob(ts.MkAbs(args[1]))
+	ts.Check(err)
+	rotten := 0
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		ts.Check(err)
+		for at := packHeader; at+frameHeader < len(data); {
+			kind, length := data[at+4], int(le.LittleEndian.Uint32(data[at+12:]))
+			at += frameHeader
+			if length > 0 && (kind == record) == (args[0] == "records") {
+				data[at+length/2] ^= 0x40
+				rotten++
+			}
+			at += length
+		}
+		ts.Check(os.Chmod(name, 0o600))
+		ts.Check(os.WriteFile(name, data, 0o600))
+	}
+	if rotten == 0 {
+		ts.Fatalf("no %s in %s", args[0], args[1])
 	}
 }
 

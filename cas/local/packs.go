@@ -1,0 +1,255 @@
+package local
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// relist is after how long the directory of packs is listed again although its time says that it did not change.
+const relist = time.Second
+
+// packs are the packs of a store: those of dead writers, of others who are writing, and our own.
+type packs struct {
+	store *Local
+	list  atomic.Pointer[[]*pack]
+
+	// mu is held over reading: who else wants to look for news waits for those that are just being read.
+	mu     sync.Mutex
+	known  map[packID]*pack // guarded by mu
+	listed []listing        // guarded by mu; of each directory of the store
+}
+
+// A listing says when a directory was listed, and what its time was then.
+type listing struct {
+	dir   string
+	mtime time.Time
+	at    time.Duration
+	done  bool
+}
+
+func (s *packs) init(l *Local, dirs []string) {
+	s.store = l
+	s.known = make(map[packID]*pack)
+	for _, d := range dirs {
+		s.listed = append(s.listed, listing{dir: d + "/pack"})
+	}
+	s.list.Store(new([]*pack))
+}
+
+func (s *packs) all() []*pack { return *s.list.Load() }
+
+// refresh looks for what others have written: new packs, and what was appended to those that are being written. Force lists the
+// directories even if they seem unchanged.
+func (s *packs) refresh(force bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var err error
+	for i := range s.listed {
+		if derr := s.relist(&s.listed[i], force); err == nil {
+			err = derr
+		}
+	}
+	for _, p := range s.known {
+		if !p.live || p.own {
+			continue
+		}
+		for range 2 {
+			if p.follow() == nil {
+				break
+			}
+		}
+	}
+	return err
+}
+
+// relist reads a directory, if it may have changed, and drops what is gone.
+func (s *packs) relist(l *listing, force bool) (err error) {
+	fsys := s.store.fs
+	for range 2 {
+		var fi fs.FileInfo
+		if fi, err = fsys.Stat(l.dir); errors.Is(err, fs.ErrNotExist) {
+			s.drop(l.dir, nil)
+			return nil
+		} else if err != nil {
+			continue
+		}
+		now := s.store.clock.Elapsed()
+		if l.done && !force && fi.ModTime().Equal(l.mtime) && now-l.at < relist {
+			return nil
+		}
+		var entries []fs.DirEntry
+		if entries, err = fsys.ReadDir(l.dir); err != nil {
+			continue
+		}
+		l.mtime, l.at, l.done = fi.ModTime(), now, true
+		s.adopt(l.dir, entries)
+		return nil
+	}
+	return err
+}
+
+// adopt makes known what a directory holds.
+func (s *packs) adopt(dir string, entries []fs.DirEntry) {
+	there := make(map[packID]bool)
+	changed := false
+	for _, e := range entries {
+		name, live := strings.CutSuffix(e.Name(), liveSuffix)
+		if !live {
+			var ok bool
+			if name, ok = strings.CutSuffix(name, packSuffix); !ok {
+				continue
+			}
+		}
+		id, ok := parsePackID(name)
+		if !ok {
+			continue
+		}
+		there[id] = true
+		old := s.known[id]
+		if old != nil && (old.own || old.live == live || !old.live) {
+			continue
+		}
+		if p := s.load(dir, id, live); p != nil {
+			s.known[id] = p
+			changed = true
+		}
+	}
+	if s.drop(dir, there) || changed {
+		s.publish()
+	}
+}
+
+// drop forgets the packs of a directory that are not there, except those that we write.
+func (s *packs) drop(dir string, there map[packID]bool) (changed bool) {
+	for id, p := range s.known {
+		if p.dir == dir && !there[id] && !p.own {
+			delete(s.known, id)
+			_ = p.close() // nothing was written
+			changed = true
+		}
+	}
+	if changed {
+		s.publish()
+	}
+	return changed
+}
+
+// load opens a pack. One that can't be read is left for the next time.
+func (s *packs) load(dir string, id packID, live bool) *pack {
+	p := &pack{store: s.store, id: id, dir: dir, live: live}
+	if !live && p.openIndex() == nil {
+		return p
+	}
+	p.table = newTable()
+	var err error
+	for range 2 {
+		if err = p.follow(); err == nil {
+			return p
+		}
+	}
+	if live && (errors.Is(err, errNoPack) || errors.Is(err, fs.ErrNotExist)) {
+		return nil // it was just made, or just sealed
+	}
+	if errors.Is(err, errNoPack) {
+		s.store.quarantine(p.name())
+		return nil
+	}
+	s.store.counters.damaged.Add(1)
+	return nil
+}
+
+// openIndex opens the index of a sealed pack. What is wrong with it stays unsaid here: the pack can be read instead.
+func (p *pack) openIndex() (err error) {
+	for range 2 {
+		f, ferr := p.store.fs.Open(p.dir + "/" + p.id.String() + indexSuffix)
+		if ferr != nil {
+			err = ferr
+			continue
+		}
+		if p.index, err = readIndex(f, p.id); err == nil {
+			p.indexFile = f
+			return nil
+		}
+		_ = f.Close() // nothing was written
+	}
+	if errors.Is(err, errIndex) {
+		p.store.quarantine(p.dir + "/" + p.id.String() + indexSuffix)
+	}
+	return err
+}
+
+// demote replaces a pack whose index fails by one with a table. It returns nil if the pack can't be read either.
+func (s *packs) demote(p *pack) *pack {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if q := s.known[p.id]; q != p {
+		if q != nil && q.table != nil {
+			return q
+		}
+		return nil
+	}
+	s.store.quarantine(p.dir + "/" + p.id.String() + indexSuffix)
+	q := &pack{store: s.store, id: p.id, dir: p.dir, table: newTable()}
+	for range 2 {
+		if q.follow() == nil {
+			s.known[p.id] = q
+			s.publish()
+			return q
+		}
+	}
+	return nil
+}
+
+// add makes a pack known, or replaces one.
+func (s *packs) add(p *pack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.known[p.id] = p
+	s.publish()
+}
+
+// remove forgets a pack that is gone.
+func (s *packs) remove(p *pack) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known[p.id] == p {
+		delete(s.known, p.id)
+		s.publish()
+	}
+	_ = p.close() // nothing was written
+}
+
+// publish gives readers the list as it is now. The caller holds mu.
+func (s *packs) publish() {
+	list := make([]*pack, 0, len(s.known))
+	for _, p := range s.known {
+		list = append(list, p)
+	}
+	slices.SortFunc(list, func(a, b *pack) int { return compareIDs(a.id, b.id) })
+	s.list.Store(&list)
+}
+
+func compareIDs(a, b packID) int {
+	if c := bytes.Compare(a.incarnation[:], b.incarnation[:]); c != 0 {
+		return c
+	}
+	return int(int64(a.n) - int64(b.n))
+}
+
+func (s *packs) close() (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.known {
+		err = errors.Join(err, p.close())
+	}
+	clear(s.known)
+	s.listed = nil
+	s.publish()
+	return err
+}
