@@ -42,6 +42,18 @@ func (c *condemned) has(p *pack, e entry) bool {
 	return ok
 }
 
+// any reports whether frames of a pack are marked.
+func (c *condemned) any(id packID) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for r := range c.frames {
+		if r.pack == id {
+			return true
+		}
+	}
+	return false
+}
+
 // load reads the marks. Without them damage is found again.
 func (c *condemned) load(l *Local) {
 	entries, _ := l.fs.ReadDir(filepath.Join(l.dir, "quarantine"))

@@ -49,6 +49,7 @@ type Local struct {
 	temp       incarnation
 	packs      packs
 	writer     writer
+	packCount  atomic.Uint32 // of this process
 	sync       syncer
 	condemned  condemned
 	checked    checked

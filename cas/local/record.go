@@ -72,22 +72,35 @@ func (l *Local) top(k engine.Key) (top spot) {
 }
 
 // load reads the record of k, or says why there is none; where it or its withdrawal lies is told in either case. Its pre-image is as it
-// lies in the pack. Fresh looks for what others have written, if nothing is known.
+// lies in the pack. Fresh looks for what others have written, if nothing is known. Packs that vanish were compacted: their successors
+// are looked for.
 func (l *Local) load(k engine.Key, fresh bool) (r *engine.Record, at spot, reason string, err error) {
-	at = l.top(k)
-	if at.pack == nil && fresh {
-		if err := l.packs.refresh(false); err != nil {
-			return nil, at, "", err
-		}
+	for range 3 {
 		at = l.top(k)
+		if at.pack == nil && fresh {
+			if err := l.packs.refresh(false); err != nil {
+				return nil, at, "", err
+			}
+			at = l.top(k)
+		}
+		if r, reason, err = l.loadAt(at, k); !errors.Is(err, fs.ErrNotExist) {
+			return r, at, reason, err
+		}
+		l.packs.remove(at.pack)
+		fresh = true
 	}
+	return nil, at, "its record is gone", nil
+}
+
+// loadAt reads the record of k at a spot, or says why it does not count. A spot that fails gets a second chance.
+func (l *Local) loadAt(at spot, k engine.Key) (r *engine.Record, reason string, err error) {
 	switch {
 	case at.pack == nil:
-		return nil, at, "no result is stored", nil
+		return nil, "no result is stored", nil
 	case at.kind == aWithdrawal:
-		return nil, at, "its result was taken back", nil
+		return nil, "its result was taken back", nil
 	case l.condemned.has(at.pack, at.entry):
-		return nil, at, "its record was damaged", nil
+		return nil, "its record was damaged", nil
 	}
 	for range 2 {
 		if r, err = readRecord(at, k); !errors.Is(err, errDamaged) {
@@ -96,20 +109,19 @@ func (l *Local) load(k engine.Key, fresh bool) (r *engine.Record, at spot, reaso
 	}
 	switch {
 	case err == nil:
-		return r, at, "", nil
+		return r, "", nil
 	case errors.Is(err, errForm):
-		return nil, at, "its record is in a form that this cbuild does not know", nil
-	case errors.Is(err, fs.ErrNotExist):
-		l.failed(at.pack, at.entry, err)
-		return nil, at, "its record is gone", nil
+		return nil, "its record is in a form that this cbuild does not know", nil
 	case errors.Is(err, errContent):
 		l.failed(at.pack, at.entry, err)
-		return nil, at, "its record was damaged", nil
+		return nil, "its record was damaged", nil
 	case errors.Is(err, errDamaged):
 		l.failed(at.pack, at.entry, err)
-		return nil, at, "its record can't be read", nil
+		return nil, "its record can't be read", nil
+	case errors.Is(err, fs.ErrClosed):
+		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err) // somebody else found it gone
 	}
-	return nil, at, "", err
+	return nil, "", err
 }
 
 // readRecord reads the record of k at a spot. The error wraps errContent if it is wrong, errDamaged if the disk fails, errForm if another

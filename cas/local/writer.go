@@ -14,17 +14,17 @@ const (
 	sealFrames = 1 << 17
 )
 
-// A writer appends frames to the pack of this process.
+// A writer appends frames to a pack of this process.
 type writer struct {
 	store *Local
 
 	// mu is held over the one write(2) of each frame: their order in the file is their order in time.
 	mu     sync.Mutex
-	pack   *pack  // guarded by mu; nil until it is needed
-	next   uint32 // guarded by mu; the number of the next pack
-	buf    []byte // guarded by mu
-	dirty  bool   // guarded by mu; something was written since the last sync
-	closed bool   // guarded by mu
+	pack   *pack   // guarded by mu; nil until it is needed
+	made   []*pack // guarded by mu; all packs so far
+	buf    []byte  // guarded by mu
+	dirty  bool    // guarded by mu; something was written since the last sync
+	closed bool    // guarded by mu
 }
 
 // append writes a frame. When it returns without an error the frame is in the file, so that a kill loses nothing.
@@ -81,7 +81,7 @@ func (w *writer) create() (*pack, error) {
 	if _, err := l.temp.open(); err != nil {
 		return nil, err
 	}
-	p := &pack{store: l, id: packID{l.id, w.next}, dir: l.own + "/pack", live: true, own: true, table: newTable()}
+	p := &pack{store: l, id: packID{l.id, l.packCount.Add(1) - 1}, dir: l.own + "/pack", live: true, own: true, table: newTable()}
 	f, err := l.fs.Create(p.name(), 0o444)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err = l.fs.MkdirAll(p.dir, 0o777); err == nil {
@@ -91,13 +91,13 @@ func (w *writer) create() (*pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.next++
 	if _, err := f.Write(appendPackHeader(nil, p.id)); err != nil {
 		_ = f.Close() // it can't be used anyway
 		_ = l.fs.Remove(p.name())
 		return nil, err
 	}
 	p.file = f
+	w.made = append(w.made, p)
 	l.packs.add(p)
 	l.sync.dir(p.dir)
 	return p, nil

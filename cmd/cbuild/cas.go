@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,10 +21,7 @@ func (c *cli) casCommand() *cobra.Command {
 			Use: "stats", Short: "Count what the store holds", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return c.withStore(c.casStats) },
 		},
-		&cobra.Command{
-			Use: "verify", Short: "Check every blob and record; exit 1 if something is damaged", Args: cobra.NoArgs,
-			RunE: func(*cobra.Command, []string) error { return c.withStore(c.casVerify) },
-		},
+		c.casVerifyCommand(),
 		&cobra.Command{
 			Use: "get DIGEST", Short: "Print a blob", Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
@@ -45,19 +44,63 @@ func (c *cli) withStore(f func(*local.Local) error) error {
 	return f(s)
 }
 
-func (c *cli) casVerify(s *local.Local) error {
-	r, err := s.Verify(context.Background(), local.Sample{})
+func (c *cli) casVerifyCommand() *cobra.Command {
+	var sample string
+	var repair bool
+	cmd := &cobra.Command{
+		Use: "verify", Short: "Check every blob and record; exit 1 if something is damaged", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			part, err := parseSample(sample)
+			if err != nil {
+				return err
+			}
+			return c.withStore(func(s *local.Local) error { return c.casVerify(s, part, repair) })
+		},
+	}
+	cmd.Flags().StringVar(&sample, "sample", "", "check only the part `N/T`, as 1/30 on the first of thirty days")
+	cmd.Flags().BoolVar(&repair, "repair", false, "take what is damaged out of the store")
+	return cmd
+}
+
+// parseSample reads N/T; nothing is all.
+func parseSample(s string) (part local.Sample, err error) {
+	if s == "" {
+		return part, nil
+	}
+	n, t, _ := strings.Cut(s, "/")
+	part.N, err = strconv.Atoi(n)
+	if err == nil {
+		part.T, err = strconv.Atoi(t)
+	}
+	if err != nil || part.N < 1 || part.N > part.T || part.T > 256 {
+		return part, usagef("--sample %s: want N/T with 1 ≤ N ≤ T ≤ 256, as 1/30", s)
+	}
+	return part, nil
+}
+
+func (c *cli) casVerify(s *local.Local, part local.Sample, repair bool) error {
+	r, err := s.Verify(context.Background(), part)
 	if err != nil {
 		return &statusError{exitTrouble, err}
 	}
 	fmt.Fprintf(c.stdout, "%d blobs, %d records, %d bytes\n", r.Blobs, r.Records, r.Bytes)
-	if len(r.Damaged) == 0 {
-		return nil
-	}
 	for _, d := range r.Damaged {
 		fmt.Fprintf(c.stdout, "damaged: %s\n", d)
 	}
-	fmt.Fprintf(c.stderr, "What is damaged counts as missing: the next build makes again what it needs of it.\n")
+	if repair {
+		packs, err := s.Repair(context.Background())
+		if err != nil {
+			return &statusError{exitTrouble, err}
+		}
+		fmt.Fprintf(c.stdout, "%d packs written anew, quarantine emptied\n", packs)
+	}
+	if len(r.Damaged) == 0 {
+		return nil
+	}
+	fmt.Fprintf(c.stderr, "What is damaged counts as missing: run your build again, it makes again what it needs of it.\n")
+	if !repair {
+		fmt.Fprintf(c.stderr, "To take it out of the store: cbuild cas verify --repair. If this happens again, look at the disk and the memory.\n")
+	}
 	return &statusError{status: exitFailed}
 }
 
