@@ -83,6 +83,7 @@ func (r *run) run() error {
 		return err
 	}
 	defer closeEvents()
+	defer r.recordHistory()()
 	r.prepare()
 	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
 	r.evaluate()

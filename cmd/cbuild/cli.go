@@ -170,7 +170,7 @@ unless something that it depends on changed. Without TARGET it builds the defaul
 		RunE:  func(_ *cobra.Command, args []string) error { return c.build(args) },
 	}
 	c.buildFlags(build)
-	root.AddCommand(build, c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.execCommand(), c.initCommand(), c.cleanCommand(), c.casCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.versionCommand())
+	root.AddCommand(build, c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(), c.execCommand(), c.initCommand(), c.cleanCommand(), c.casCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.versionCommand())
 	root.ValidArgsFunction, build.ValidArgsFunction = c.completeLabels, c.completeLabels
 	return root
 }

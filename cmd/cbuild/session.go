@@ -157,6 +157,12 @@ func (c *cli) storeDir() (string, error) {
 	return filepath.Join(dir, "cbuild"), err
 }
 
+// stateDir is the directory for what belongs to this machine.
+func (c *cli) stateDir() (string, error) {
+	dir, err := c.xdg("XDG_STATE_HOME", ".local/state")
+	return filepath.Join(dir, "cbuild"), err
+}
+
 // openLock opens the lock file of w; pins that are set go to the journal.
 func (c *cli) openLock(w *buildfile.Workspace, journal *state.Pins) (*buildfile.Lock, error) {
 	opts := buildfile.LockOptions{Locked: c.flags.locked || c.flags.frozen}
@@ -189,11 +195,10 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 		return s, fmt.Errorf("cannot open the store: %w", err)
 	}
 	s.closers = append(s.closers, func() { s.store.Close() })
-	base, err := c.xdg("XDG_STATE_HOME", ".local/state")
+	base, err := c.stateDir()
 	if err != nil {
 		return s, err
 	}
-	base = filepath.Join(base, "cbuild")
 	here := filepath.Join(base, workspaceName(w.Root))
 	if s.scratch, err = s.takeScratch(filepath.Join(here, "tmp")); err != nil {
 		return s, err

@@ -19,7 +19,7 @@ import (
 
 // A Build is what is known of one build.
 type Build struct {
-	// ID orders builds by when they began: 20261125-210904-1a2b.
+	// ID orders builds by when they began: 20261125-210904.123-1a2b.
 	ID    string
 	Began time.Time
 	Took  time.Duration

@@ -244,7 +244,7 @@ func TestOldBuildsAreForgotten(t *testing.T) {
 	first := closed(t, record(t, dir, c, ended("pass", 0)))
 	open(t, dir).Close()
 	for i := range maxBuilds {
-		name := filepath.Join(dir, fmt.Sprintf("20260101-%06d-0000", i))
+		name := filepath.Join(dir, fmt.Sprintf("20260101-%06d.000-0000", i))
 		for _, suffix := range []string{summarySuffix, resultsSuffix} {
 			if err := os.WriteFile(name+suffix, []byte(`{"v":1,"outcome":"pass"}`), 0o600); err != nil {
 				t.Fatal(err)

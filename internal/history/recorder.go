@@ -3,6 +3,7 @@ package history
 import (
 	"bufio"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -17,7 +18,6 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/klauspost/compress/zstd"
 
-	"cbuild/cas"
 	"cbuild/engine"
 	"cbuild/internal/clock"
 )
@@ -53,7 +53,7 @@ func Record(dir string, args []string, c clock.Clock) (r *Recorder, err error) {
 	now := c.Now().UTC()
 	var salt [2]byte
 	rand.Read(salt[:]) // it never fails
-	r = &Recorder{dir: dir, id: now.Format("20060102-150405-") + hex.EncodeToString(salt[:]), clock: c, began: c.Elapsed()}
+	r = &Recorder{dir: dir, id: now.Format("20060102-150405.000-") + hex.EncodeToString(salt[:]), clock: c, began: c.Elapsed()}
 	r.summary = summary{V: 1, Began: now, Args: args}
 	r.lock = flock.New(r.path(lockSuffix))
 	if _, err := r.lock.TryLock(); err != nil {
@@ -150,14 +150,14 @@ func result(e engine.Event) Result {
 		fmt.Fprintf(&made, "%s %v %v\n", out.Path, out.Executable, out.Digest)
 	}
 	fmt.Fprintf(&made, "%v %s", o.Result.Stdout, o.Result.Facts["rows"])
-	sum := cas.Of([]byte(made.String())).Hash
+	sum := sha256.Sum256([]byte(made.String()))
 	res.Made = hex.EncodeToString(sum[:8])
 	return res
 }
 
 // add adds a result to the digest of all, whatever their order. r.mu is held.
 func (r *Recorder) add(res *Result) {
-	sum := cas.Of([]byte(strings.Join([]string{res.Name(), res.Outcome, res.Key, res.Made}, "\x00"))).Hash
+	sum := sha256.Sum256([]byte(strings.Join([]string{res.Name(), res.Outcome, res.Key, res.Made}, "\x00")))
 	for i, b := range sum {
 		r.digest[i] ^= b
 	}

@@ -1,0 +1,34 @@
+package ui
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Elapsed writes a duration as people do: 0.3s, 1m05s, 2h10m.
+func Elapsed(d time.Duration) string { return elapsed(d) }
+
+// Text makes hostile text harmless and keeps it in one line.
+func Text(s string) string { return oneLine(s) }
+
+// Counts writes the numbers of instances by outcome, and how many were cached, as they stand in the event build_finished.
+func Counts(counts map[string]int) string {
+	total := 0
+	for class, n := range counts {
+		if slices.Contains(classOrder, class) {
+			total += n
+		}
+	}
+	line := fmt.Sprintf("%s %s: %s", thousands(total), plural(total, "instance"), classes(counts, false))
+	if n := counts["cached_local"] + counts["cached_remote"]; n > 0 {
+		line += fmt.Sprintf(" (%s cached)", thousands(n))
+	}
+	return line
+}
+
+// Compared writes the numbers of instances by the classes of a comparison.
+func Compared(counts map[string]int) string {
+	same := counts["same-pass"] + counts["same-fail"]
+	return fmt.Sprintf("%s, %s the same", classes(counts, true), thousands(same))
+}
