@@ -63,6 +63,7 @@ func (c *Console) Observe(e engine.Event) {
 	switch e.Type {
 	case engine.EventStarted:
 		c.mu.Lock()
+		c.forget(e.Text)
 		c.running[e.Text] = c.opts.Clock.Elapsed()
 		c.mu.Unlock()
 		if c.opts.Verbose > 0 && e.Target.Rule != "run" { // a run is shown with its command
@@ -71,6 +72,10 @@ func (c *Console) Observe(e engine.Event) {
 	case engine.EventFinished:
 		c.finished(e)
 	case engine.EventProgress:
+		if e.Waiting != "" {
+			c.waits(e)
+			return
+		}
 		c.stopped(e)
 		if e.Attempt == 0 || c.opts.Quiet {
 			return
@@ -80,6 +85,16 @@ func (c *Console) Observe(e engine.Event) {
 		c.Note(e.Severity, e.Text)
 	}
 }
+
+// waits notes that somebody else does what an instance needs.
+func (c *Console) waits(e engine.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.running[e.Text+waitingFor+e.Waiting] = c.opts.Clock.Elapsed() - e.Took
+}
+
+// waitingFor stands between an instance and who else does the same.
+const waitingFor = ", done by "
 
 // stopped forgets what runs no more: it backs off, or it ran on behalf of a target as a whole and is done.
 func (c *Console) stopped(e engine.Event) {
@@ -92,10 +107,20 @@ func (c *Console) stopped(e engine.Event) {
 	}
 }
 
+// forget takes an instance from what runs, also if somebody else did it. c.mu is held.
+func (c *Console) forget(name string) {
+	delete(c.running, name)
+	for other := range c.running {
+		if strings.HasPrefix(other, name+waitingFor) {
+			delete(c.running, other)
+		}
+	}
+}
+
 func (c *Console) finished(e engine.Event) {
 	name := Address(e)
 	c.mu.Lock()
-	delete(c.running, name)
+	c.forget(name)
 	c.worked[e.Target.Label] += e.Took
 	c.mu.Unlock()
 	if key := e.Outcome.Key; c.opts.Verbose > 1 && !key.IsZero() {

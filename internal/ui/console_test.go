@@ -322,9 +322,15 @@ func TestWhatRuns(t *testing.T) {
 		c.Observe(engine.Event{Type: engine.EventProgress, Target: q, Text: "example.com/m", Done: 1, Total: 1})
 		started(c, run, "backs off")
 		c.Observe(engine.Event{Type: engine.EventProgress, Target: run, Text: "backs off: 503", Attempt: 1, After: time.Second})
+		c.Observe(engine.Event{Type: engine.EventProgress, Target: run, Text: `run.r["there"]["after"]`, Waiting: "host 7", Took: time.Second})
+		finished(c, run, "there", "after")
+		c.Observe(engine.Event{Type: engine.EventProgress, Target: run, Text: `run.r["own"]["after"]`, Waiting: "host 7", Took: time.Second})
+		started(c, run, `run.r["own"]["after"]`)
+		finished(c, run, "own", "after")
+		c.Observe(engine.Event{Type: engine.EventProgress, Target: run, Text: "elsewhere", Waiting: "host 7"})
 		started(c, run, "goes on")
 	})
-	if !strings.Contains(text, "1 running · goes on 0.0s") {
+	if !strings.Contains(text, "2 running · elsewhere, done by host 7 0.0s · goes on 0.0s") {
 		t.Errorf("shown:\n%s", text)
 	}
 }

@@ -61,6 +61,7 @@ type record struct {
 	Severity string          `json:"severity,omitempty"`
 	Attempt  int             `json:"attempt,omitempty"`
 	AfterMs  int64           `json:"after_ms,omitempty"`
+	Waiting  string          `json:"waiting,omitempty"`
 	Done     *int            `json:"done,omitempty"`
 	Total    *int            `json:"total,omitempty"`
 	Open     bool            `json:"open,omitempty"`
@@ -107,7 +108,7 @@ func (ev *Events) Err() error {
 func (ev *Events) record(e engine.Event) record {
 	r := record{
 		V: 1, T: ev.clock.Now().UTC().Format(time.RFC3339Nano), Type: string(e.Type),
-		Why: e.Why, Text: e.Text, Severity: e.Severity, Attempt: e.Attempt, AfterMs: e.After.Milliseconds(), Counts: e.Counts,
+		Why: e.Why, Text: e.Text, Severity: e.Severity, Waiting: e.Waiting, Attempt: e.Attempt, AfterMs: e.After.Milliseconds(), Counts: e.Counts,
 	}
 	if e.Target != nil {
 		r.Target, r.Rule = e.Target.Label.String(), e.Target.Rule
@@ -118,7 +119,10 @@ func (ev *Events) record(e engine.Event) record {
 	case engine.EventBuildFinished:
 		r.Outcome, r.Text, r.ExitCode = e.Text, "", &e.ExitCode
 	case engine.EventTarget, engine.EventProgress:
-		if e.Attempt == 0 {
+		if e.Waiting != "" {
+			waited := e.Took.Milliseconds()
+			r.Ms = &waited
+		} else if e.Attempt == 0 {
 			r.Done, r.Total, r.Open = &e.Done, &e.Total, e.Open
 		}
 	}

@@ -76,6 +76,10 @@ func TestEvents(t *testing.T) {
 			engine.Event{Type: engine.EventProgress, Target: single("fetch", "a"), Text: "fetch.a: 503", Attempt: 2, After: 1500 * time.Millisecond},
 			`{"v":1,"t":"T","type":"progress","target":"//:a","rule":"fetch","text":"fetch.a: 503","attempt":2,"after_ms":1500}`,
 		},
+		"somebody else": {
+			engine.Event{Type: engine.EventProgress, Target: single("fetch", "a"), Text: "fetch.a", Waiting: "host 7", Took: 2 * time.Second},
+			`{"v":1,"t":"T","type":"progress","target":"//:a","rule":"fetch","ms":2000,"text":"fetch.a","waiting":"host 7"}`,
+		},
 		"an end": {
 			engine.Event{Type: engine.EventProgress, Target: single("query", "q"), Text: "example.com/m", Done: 1, Total: 1},
 			`{"v":1,"t":"T","type":"progress","target":"//:q","rule":"query","text":"example.com/m","done":1,"total":1}`,
