@@ -12,11 +12,16 @@ import (
 )
 
 func (c *cli) explainCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "explain TARGET[INSTANCE]…", Short: "Say why something ran or will run: what differs from its earlier key",
-		Args: cobra.MinimumNArgs(1),
+	cmd := &cobra.Command{
+		Use: "explain TARGET[INSTANCE]… [NAME=VALUE…]", Short: "Say why something ran or will run: what differs from its earlier key",
+		Long: `explain compares the key of each instance with the nearest earlier one that this machine knows of it, component by component: an input,
+a variable of the environment, a word of the command, a package of the system. Nothing is run and nobody is asked.`,
+		Example: "  cbuild explain link\n  cbuild explain 'check[serde-1.0.210]'",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: c.completeTargets,
 		RunE: func(_ *cobra.Command, args []string) error { return c.explain(args) },
 	}
+	c.loadFlags(cmd)
+	return cmd
 }
 
 // explain evaluates without doing anything, and compares keys.
@@ -107,56 +112,4 @@ func (s *session) reason(t *engine.Target, name string, a engine.Action) string 
 		return "new"
 	}
 	return ""
-}
-
-// inspect calls f for each target of which args select something. Nothing is run and nobody is asked.
-func (c *cli) inspect(args []string, f func(s *session, sel buildfile.Selection) error) error {
-	patterns, vars := splitVars(args)
-	c.flags.offline = true
-	w, err := c.load(vars)
-	if err != nil {
-		return err
-	}
-	selected, diags := w.Select(patterns, nil)
-	if err := c.report(diags); err != nil {
-		return err
-	}
-	s, err := c.open(w)
-	if err != nil {
-		return err
-	}
-	defer s.close()
-	for _, sel := range selected {
-		if err := f(s, sel); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// instances runs b for what is selected, and calls f with each instance.
-func (s *session) instances(b *engine.Build, sel buildfile.Selection, f func(name string, o *engine.Outcome) error) error {
-	ctx := context.Background()
-	if err := b.Run(ctx, []engine.Want{sel.Want()}); err != nil {
-		return err
-	}
-	found := false
-	for row, err := range b.Whole(ctx, sel.Target.Label) {
-		if err != nil {
-			break
-		}
-		for _, o := range row.Cells {
-			if !sel.Includes(row.Key, o.Axes) {
-				continue
-			}
-			found = true
-			if err := f(sel.Target.InstanceName(row.Key, o.Axes), o); err != nil {
-				return err
-			}
-		}
-	}
-	if !found {
-		return &statusError{exitFailed, fmt.Errorf("%s has no such instance yet: build it first", sel.Target.InstanceName("", nil))}
-	}
-	return nil
 }

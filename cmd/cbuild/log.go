@@ -14,11 +14,15 @@ import (
 func (c *cli) logCommand() *cobra.Command {
 	var failed bool
 	cmd := &cobra.Command{
-		Use: "log TARGET[INSTANCE]…", Short: "Print the stored output of a run, standard output and standard error",
-		Args: cobra.MinimumNArgs(1),
+		Use: "log TARGET[INSTANCE]… [NAME=VALUE…]", Short: "Print the stored output of a run, standard output and standard error",
+		Long: `log prints what a run printed when it ran, which may have been in an earlier build. Of several instances, each is named on standard
+error.`,
+		Example: "  cbuild log 'check[serde-1.0.210]'\n  cbuild log --failed check",
+		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: c.completeTargets,
 		RunE: func(_ *cobra.Command, args []string) error { return c.log(args, failed) },
 	}
 	cmd.Flags().BoolVar(&failed, "failed", false, "only of what is not a pass")
+	c.loadFlags(cmd)
 	return cmd
 }
 

@@ -28,17 +28,29 @@ import (
 	"cbuild/rules/registry"
 )
 
-// load reads the workspace of the current directory and shows what is wrong with it.
+// load reads the workspace of the current directory and shows what is wrong with it. Assignments on the command line beat those of
+// --var, and those beat files.
 func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error) {
+	if err := c.configure(); err != nil {
+		return nil, err
+	}
+	var all []buildfile.VarAssignment
+	for _, file := range c.flags.varFiles {
+		assigned, diags := buildfile.ReadVars(file)
+		if err := c.report(diags); err != nil {
+			return nil, err
+		}
+		all = append(all, assigned...)
+	}
 	for _, v := range c.flags.vars {
 		a, ok := buildfile.ParseVar(v)
 		if !ok {
 			return nil, usagef("--var %s: want NAME=VALUE", v)
 		}
-		vars = append([]buildfile.VarAssignment{a}, vars...)
+		all = append(all, a)
 	}
 	w, diags := buildfile.Load(buildfile.Options{
-		Dir: ".", File: c.flags.file, Vars: vars, LookupEnv: c.env, Kinds: rules.Kinds(), Version: version,
+		Dir: ".", File: c.flags.file, Vars: append(all, vars...), LookupEnv: c.env, Kinds: rules.Kinds(), Version: version,
 		Fields: func(name string) []string {
 			if name == "go" {
 				return registry.NewGo(registry.GoOptions{}).Fields()
@@ -147,11 +159,11 @@ func (c *cli) xdg(name, home string) (string, error) {
 }
 
 func (c *cli) storeDir() (string, error) {
+	if err := c.configure(); err != nil {
+		return "", err
+	}
 	if c.flags.cas != "" {
 		return filepath.Abs(c.flags.cas)
-	}
-	if dir, ok := c.env("CBUILD_CAS"); ok && dir != "" {
-		return filepath.Abs(dir)
 	}
 	dir, err := c.xdg("XDG_CACHE_HOME", ".cache")
 	return filepath.Join(dir, "cbuild"), err

@@ -13,10 +13,16 @@ import (
 func (c *cli) updateCommand() *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "update [TARGET…]", Short: "Ask the outside world again, and print what changed in the lock file",
-		RunE: func(_ *cobra.Command, args []string) error { return c.update(args, dry) },
+		Use: "update [TARGET…] [NAME=VALUE…]", Short: "Ask the outside world again, and print what changed in the lock file",
+		Long: `update asks registries and servers again, whose answers BUILD.lock.hcl pins, downloads what has no checksum again, and writes the lock. A
+line of the difference begins with + for what is new, - for what is gone, ~ for what changed. That the outside world does not have something
+is an answer: the status is 0. An answer that can't be had now is not forgotten.`,
+		Example:           "  cbuild update -n\n  cbuild update modules",
+		ValidArgsFunction: c.completeTargets,
+		RunE:              func(_ *cobra.Command, args []string) error { return c.update(args, dry) },
 	}
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only print what would change")
+	c.loadFlags(cmd)
 	return cmd
 }
 

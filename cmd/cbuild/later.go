@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// errNotYet is the answer to what is promised and not there.
+var errNotYet = errors.New("this version of cbuild does not have it")
+
+// laterVerbs are promised, and say so.
+var laterVerbs = []string{"doctor", "repro", "serve", "watch"}
+
+func laterCommands() (all []*cobra.Command) {
+	for _, name := range laterVerbs {
+		all = append(all, &cobra.Command{
+			Use: name, Hidden: true, DisableFlagParsing: true,
+			RunE: func(*cobra.Command, []string) error {
+				return usagef("cbuild %s is not there yet: %w. For a target of this name write :%s", name, errNotYet, name)
+			},
+		})
+	}
+	return all
+}
+
+// laterFlags are promised for build; some take a value.
+var laterFlags = map[string]bool{"profile": true, "sandbox": true, "check": false, "remote": false, "require-cached": false}
+
+func addLaterFlags(f *pflag.FlagSet) {
+	for name, takes := range laterFlags {
+		f.Var(laterFlag(name), name, "")
+		_ = f.MarkHidden(name)
+		if !takes {
+			f.Lookup(name).NoOptDefVal = "true"
+		}
+	}
+}
+
+// A laterFlag can't be set.
+type laterFlag string
+
+func (l laterFlag) String() string   { return "" }
+func (l laterFlag) Type() string     { return "" }
+func (l laterFlag) Set(string) error { return &laterError{string(l)} }
+
+// laterError says that a flag is not there yet.
+type laterError struct{ flag string }
+
+func (e *laterError) Error() string { return "--" + e.flag + ": " + errNotYet.Error() }
+func (e *laterError) Unwrap() error { return errNotYet }
