@@ -128,6 +128,15 @@ func TestHello(t *testing.T) {
 	}
 }
 
+// copyAll copies an example to the workspace, without what somebody published who tried it.
+func (w *world) copyAll(example string) {
+	w.t.Helper()
+	if err := os.CopyFS(w.dir, os.DirFS(example)); err != nil && !errors.Is(err, os.ErrExist) {
+		w.t.Fatal(err)
+	}
+	_ = checkout.Remove(filepath.Join(w.dir, "cbuild-out"))
+}
+
 func (w *world) copy(from, to string) {
 	w.t.Helper()
 	data, err := os.ReadFile(from)

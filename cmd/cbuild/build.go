@@ -91,12 +91,17 @@ func (r *run) run() error {
 	return r.tellFinished(err)
 }
 
-// tellFinished emits the last event. Events that could not be written are trouble, unless there is something graver.
+// tellFinished emits the last event.
 func (r *run) tellFinished(err error) error {
 	for _, e := range r.events {
 		e.SetPaths(r.paths)
 	}
 	r.observer.Observe(r.finishedEvent(statusOf(err)))
+	return r.eventsErr(err)
+}
+
+// eventsErr returns err, or that events could not be written if there is nothing graver.
+func (r *run) eventsErr(err error) error {
 	for _, e := range r.events {
 		if e.Err() != nil && err == nil {
 			return &statusError{exitTrouble, fmt.Errorf("the events could not be written: %w", e.Err())}

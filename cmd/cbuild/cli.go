@@ -109,10 +109,28 @@ unless something that it depends on changed. Without TARGET it builds the defaul
 		c.execCommand(),
 		c.initCommand(), c.cleanCommand(), c.casCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
 	)
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.HasSubCommands() {
+			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, subcommand
+		}
+	}
 	root.AddCommand(laterCommands()...)
 	root.SetHelpCommand(c.helpCommand(root))
 	root.SetFlagErrorFunc(flagError)
 	return root
+}
+
+// subcommand is what a command does that has others below it and is called without one of them.
+func subcommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return cmd.Help()
+	}
+	var names []string
+	for _, sub := range cmd.Commands() {
+		names = append(names, sub.Name())
+	}
+	return usagef("%s has no command %q. %s", cmd.CommandPath(), args[0], didYouMean(args[0], names, "It has "+strings.Join(names, ", ")+"."))
 }
 
 // chdir goes where -C says.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -21,8 +22,18 @@ func TestCommandLineDocumentation(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString("# The command line\n\nWritten from the commands by `go test ./cmd/cbuild -run Documentation -update`; `cbuild help COMMAND` says the same.\n")
 	root := c.root()
+	settingsText := c.settingsTable()
 	document(&b, root, "cbuild")
 	b.WriteString(`
+## Labels
+
+` + "`//dir:name`" + ` is a target of the workspace, ` + "`name` or `:name`" + ` one of the current package, ` + "`//dir/...`" + ` all in and below a package, ` + "`tag:slow`" + ` those with a
+tag. ` + "`check[serde-1.0.210][before]`" + ` is an instance: its key, then its keys on the axes; ` + "`*` and `?`" + ` in the brackets are globs, a key in quotes is taken
+as it is. ` + "`NAME=VALUE`" + ` sets a variable of the current package, ` + "`//dir:NAME=VALUE`" + ` one of another. A target that is named like a command is ` + "`:name`" + `.
+
+## Settings
+
+` + settingsText + `
 ## Exit codes
 
 0 done; 1 a requested target, or one of its instances, is not a pass, or ` + "`--fail-on`" + ` holds, or ` + "`-q`" + ` and out of date; 2 usage, BUILD.hcl or lock; 3
@@ -45,24 +56,33 @@ trouble: the same command resumes; 70 a bug in cbuild; 130 and 143 signals. By p
 // document writes cmd and the commands below it.
 func document(w io.Writer, cmd *cobra.Command, path string) {
 	fmt.Fprintf(w, "\n## %s\n\n%s.\n\n```\n%s\n```\n", path, cmd.Short, usage(cmd, path))
+	if cmd.Long != "" {
+		fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(cmd.Long))
+	}
+	if cmd.Example != "" {
+		fmt.Fprintf(w, "\n```\n%s\n```\n", cmd.Example)
+	}
+	first := true
 	cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 		if f.Hidden || f.Name == "help" {
 			return
+		}
+		if first {
+			fmt.Fprintln(w)
+			first = false
 		}
 		name := "--" + f.Name
 		if f.Shorthand != "" {
 			name = "-" + f.Shorthand + ", " + name
 		}
-		value := f.Value.Type()
-		if value == "bool" || value == "count" {
-			value = ""
-		} else {
-			value = " " + value
+		value, text := pflag.UnquoteUsage(f)
+		if value != "" && value != "count" {
+			name += " " + value
 		}
-		fmt.Fprintf(w, "- `%s%s` %s\n", name, value, f.Usage)
+		fmt.Fprintf(w, "- `%s` %s\n", name, text)
 	})
 	for _, sub := range cmd.Commands() {
-		if sub.Name() != "help" && sub.Name() != "completion" {
+		if !sub.Hidden && sub.Name() != "completion" {
 			document(w, sub, path+" "+sub.Name())
 		}
 	}

@@ -35,28 +35,45 @@ func (c *cli) dry(args []string) error {
 		return err
 	}
 	defer s.close()
-	quiet := c.flags.question
-	d := &dryRun{session: s, counts: make(map[*engine.Target]*dryCount)}
+	r := &run{session: s, selected: selected}
+	closeEvents, err := r.observe()
+	if err != nil {
+		return err
+	}
+	defer closeEvents()
+	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
+	err = r.foresee()
+	r.observer.Observe(engine.Event{Type: engine.EventBuildFinished, Text: outcomeOf(statusOf(err)), ExitCode: statusOf(err)})
+	return r.eventsErr(err)
+}
+
+// foresee says of each target that would be evaluated what is cached and what would run.
+func (r *run) foresee() error {
+	flags := r.cli.flags
+	d := &dryRun{session: r.session, counts: make(map[*engine.Target]*dryCount)}
 	b := engine.New(engine.Options{
-		Targets: s.workspace.Targets, Cache: s.store, Observer: d, Jobs: s.cli.flags.jobs, Connections: 1, Window: 64,
-		Spool: s.spool, Dry: true, Explain: s.reason, FailFast: quiet,
+		Targets: r.workspace.Targets, Cache: r.store, Observer: d, Jobs: flags.jobs, Connections: 1, Window: 64,
+		Spool: r.spool, Dry: true, Explain: r.reason, FailFast: flags.question, Again: flags.again,
 	})
 	var wants []engine.Want
-	for _, sel := range selected {
+	for _, sel := range r.selected {
 		wants = append(wants, sel.Want())
 	}
 	if err := b.Run(context.Background(), wants); err != nil {
-		return err
+		return &statusError{exitBug, fmt.Errorf("this is a bug in cbuild, please report it: %w", err)}
 	}
 	stale := false
 	for _, t := range d.order {
 		c := d.counts[t]
 		stale = stale || c.run > 0 || c.open > 0
-		if !quiet {
-			fmt.Fprintf(s.cli.stdout, "%-24s %-10s %s\n", t.Label, t.Rule, c)
+		for _, e := range r.events {
+			e.Observe(engine.Event{Type: engine.EventTarget, Target: t, Done: c.cached, Total: c.cached + c.run + c.open, Open: c.open > 0, Why: c.reason})
+		}
+		if !flags.question && !r.cli.eventsOnStdout() {
+			fmt.Fprintf(r.cli.stdout, "%-24s %-10s %s\n", t.Label, t.Rule, c)
 		}
 	}
-	if quiet && stale {
+	if flags.question && stale {
 		return &statusError{status: exitFailed}
 	}
 	return nil

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
+	"cbuild/internal/ui"
 )
 
 func (c *cli) evalCommand() *cobra.Command {
@@ -54,13 +57,18 @@ func (c *cli) eval(text string, args []string) error {
 	return err
 }
 
-// find evaluates e with what is stored.
+// find evaluates e with what is stored. What it mentions and nobody has built yet leaves it without a value.
 func (s *session) find(e *buildfile.Evaluation) error {
+	var missing unbuilt
 	b := engine.New(engine.Options{
-		Targets: append(s.workspace.Targets, e.Target), Cache: s.store, Jobs: 1, Connections: 1, Window: 64, Spool: s.spool, Stored: true,
+		Targets: append(s.workspace.Targets, e.Target), Cache: s.store, Observer: &missing,
+		Jobs: 1, Connections: 1, Window: 64, Spool: s.spool, Stored: true,
 	})
 	if err := b.Run(context.Background(), []engine.Want{{Label: e.Target.Label}}); err != nil {
 		return &statusError{exitBug, err}
+	}
+	if missing.name != "" {
+		return &statusError{exitFailed, fmt.Errorf("the expression has no value yet: %s has no stored result. Build it first", missing.name)}
 	}
 	for row, err := range b.Whole(context.Background(), e.Target.Label) {
 		if err != nil {
@@ -73,4 +81,22 @@ func (s *session) find(e *buildfile.Evaluation) error {
 		}
 	}
 	return nil
+}
+
+// unbuilt remembers an instance that has no stored result: that with the first name.
+type unbuilt struct {
+	mu   sync.Mutex
+	name string // guarded by mu
+}
+
+// Observe is engine.Observer's.
+func (u *unbuilt) Observe(e engine.Event) {
+	if e.Type != engine.EventFinished || !errors.Is(e.Outcome.Err, engine.ErrNotStored) {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if name := ui.Address(e); u.name == "" || name < u.name {
+		u.name = name
+	}
 }

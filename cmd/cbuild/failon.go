@@ -27,7 +27,7 @@ func parseFailOn(s string) ([]failRule, error) {
 		class, percent, limited := strings.Cut(part, ":")
 		r := failRule{class: class}
 		if !slices.Contains(knownClasses(), class) {
-			return nil, usagef("--fail-on=%s: there is no class %q: want %s", s, class, strings.Join(knownClasses(), ", "))
+			return nil, usagef("--fail-on=%s: there is no class %q. %s", s, class, didYouMean(class, knownClasses(), "The classes are "+strings.Join(knownClasses(), ", ")+"."))
 		}
 		if limited {
 			var err error

@@ -154,9 +154,18 @@ func (r *run) finishedEvent(status int) engine.Event {
 	for cached, n := range sum.Cached {
 		counts["cached_"+cached.String()] = n
 	}
-	outcome := map[int]string{exitDone: "pass", exitFailed: "fail", exitInterrupt: "cancelled", exitTerminate: "cancelled"}[status]
-	if outcome == "" {
-		outcome = "error"
+	return engine.Event{Type: engine.EventBuildFinished, Text: outcomeOf(status), ExitCode: status, Counts: counts}
+}
+
+// outcomeOf is the outcome of a build that ends with a status.
+func outcomeOf(status int) string {
+	switch status {
+	case exitDone:
+		return "pass"
+	case exitFailed:
+		return "fail"
+	case exitInterrupt, exitTerminate:
+		return "cancelled"
 	}
-	return engine.Event{Type: engine.EventBuildFinished, Text: outcome, ExitCode: status, Counts: counts}
+	return "error"
 }

@@ -76,7 +76,7 @@ func (c *cli) machineFlags() {
 	c.flags.jobs, c.flags.diskAhead, c.flags.connections = runtime.NumCPU(), 4<<30, 16
 	c.flags.durability, c.flags.progress, c.flags.color = "group", "auto", "auto"
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
-	f.StringVar(&c.flags.cas, "cas", "", "`DIR` of the store")
+	f.StringVar(&c.flags.cas, "cas", "", "the store lies in this `DIR`")
 	f.VarP(atLeast(&c.flags.jobs, 1), "jobs", "j", "how many actions run at a time; without N, as many as there are processors")
 	f.Lookup("jobs").NoOptDefVal = strconv.Itoa(runtime.NumCPU())
 	f.Var(oneOf(&c.flags.durability, "group", "none"), "durability", "group, or none: whether a power cut may cost finished work")
@@ -113,7 +113,7 @@ func (c *cli) buildFlags(cmd *cobra.Command) {
 	f.BoolVarP(&c.flags.silent, "silent", "s", false, "show no progress")
 	f.BoolVarP(&c.flags.dryRun, "dry-run", "n", false, "print for each target what is cached and what would run")
 	f.BoolVarP(&c.flags.question, "question", "q", false, "print nothing; exit 1 if something would run")
-	f.StringVar(&c.flags.failOn, "fail-on", "", "exit 1 if a report has such rows: `CLASS[:PERCENT%],…`, as in regressed,inconclusive:1%")
+	f.StringVar(&c.flags.failOn, "fail-on", "", "exit 1 if a report has rows of these `CLASSES`, as in regressed,inconclusive:1%")
 	f.Var(atLeast(&c.flags.limit, 1), "limit", "take only the first N items of each query")
 	f.Var(atLeast(&c.flags.sample, 1), "sample", "take only N items of each query, always the same")
 	f.BoolVarP(&c.flags.again, "always-make", "B", false, "run everything again")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,9 +23,12 @@ func (c *cli) initCommand() *cobra.Command {
 	var template string
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write starter files into this directory; nothing is overwritten", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return c.init(template) },
+		Long:    "init writes a small workspace that can be built at once. c compiles, links and runs; crater-go asks a question of many Go modules; data\njoins tables and draws a chart of them.",
+		Example: "  cbuild init --template data && cbuild",
+		RunE:    func(*cobra.Command, []string) error { return c.init(template) },
 	}
-	cmd.Flags().StringVar(&template, "template", "c", strings.Join(templateNames(), " or "))
+	cmd.Flags().StringVar(&template, "template", "c", "`NAME` of what to begin with: "+strings.Join(templateNames(), ", "))
+	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions(templateNames(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -39,33 +43,50 @@ func templateNames() []string {
 
 func (c *cli) init(template string) error {
 	if !slices.Contains(templateNames(), template) {
-		return usagef("--template=%s: want %s", template, strings.Join(templateNames(), " or "))
+		return usagef("--template=%s: %s", template, didYouMean(template, templateNames(), "want "+strings.Join(templateNames(), ", ")))
 	}
-	root, err := fs.Sub(templates, "templates/"+template)
+	files, err := templateFiles(template)
 	if err != nil {
 		return err
 	}
-	return fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		data, err := fs.ReadFile(root, path)
-		if err != nil {
-			return err
-		}
-		name := filepath.FromSlash(strings.TrimSuffix(path, ".txt"))
-		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-		if errors.Is(err, fs.ErrExist) {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if exists(name) {
 			return usagef("%s exists already", name)
 		}
-		if err != nil {
-			return usagef("%w", err)
-		}
-		_, err = f.Write(data)
-		if err := errors.Join(err, f.Close()); err != nil {
+	}
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		if err := writeNew(name, files[name]); err != nil {
 			return usagef("%w", err)
 		}
 		fmt.Fprintln(c.stdout, name)
-		return nil
+	}
+	return nil
+}
+
+// templateFiles returns the files of a template by their names.
+func templateFiles(template string) (map[string][]byte, error) {
+	files := make(map[string][]byte)
+	root := "templates/" + template
+	err := fs.WalkDir(templates, root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := fs.ReadFile(templates, path)
+		files[filepath.FromSlash(strings.TrimSuffix(strings.TrimPrefix(path, root+"/"), ".txt"))] = data
+		return err
 	})
+	return files, err
+}
+
+// writeNew writes a file that does not exist, and its directory.
+func writeNew(name string, data []byte) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
 }

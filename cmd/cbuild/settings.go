@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"path/filepath"
 	"strings"
 
@@ -70,4 +71,18 @@ func (c *cli) configFiles() (files []string) {
 		files = append(files, filepath.Join(root, buildfile.ConfigName))
 	}
 	return files
+}
+
+// settingsTable documents the settings in Markdown.
+func (c *cli) settingsTable() string {
+	var b strings.Builder
+	b.WriteString("What belongs to a machine can be set for all builds: flags beat the environment, that beats `.cbuild.hcl` in the workspace's root, that beats\n" +
+		"`$XDG_CONFIG_HOME/cbuild/config.hcl`. Both files hold lines such as `jobs = 8`. Nothing in them alters a key.\n\n" +
+		"| in a file | in the environment | flag | meaning |\n|---|---|---|---|\n")
+	for _, name := range settingNames {
+		f := c.setting(name)
+		_, text := pflag.UnquoteUsage(f)
+		fmt.Fprintf(&b, "| `%s` | `CBUILD_%s` | `--%s` | %s |\n", name, strings.ToUpper(name), f.Name, text)
+	}
+	return b.String()
 }

@@ -90,7 +90,10 @@ func (w *Workspace) match(pattern, dir string) ([]*target, error) {
 	}
 	p := w.packages[dir]
 	if p == nil {
-		return nil, errors.New(didYouMean(dir, mapKeys(w.packages), "There is no package //"+dir+"."))
+		if near := nearest(dir, mapKeys(w.packages)); near != "" {
+			return nil, fmt.Errorf("there is no package //%s. Did you mean %q?", dir, "//"+near+":"+name)
+		}
+		return nil, fmt.Errorf("there is no package //%s", dir)
 	}
 	if t := p.targets[name]; t != nil {
 		return []*target{t}, nil
@@ -106,6 +109,9 @@ func (p *pkg) suggestName(name string) string {
 	names := sortedKeys(p.targets)
 	if len(names) > 12 {
 		names = names[:12]
+	}
+	if verb := nearest(name, slices.Values(verbs)); verb != "" && nearest(name, mapKeys(p.targets)) == "" {
+		return fmt.Sprintf("There is no such target, nor such a command. Did you mean %q?", "cbuild "+verb)
 	}
 	return didYouMean(name, mapKeys(p.targets), oneOf("//"+p.dir+" has", names))
 }
