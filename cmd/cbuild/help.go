@@ -13,9 +13,9 @@ import (
 // helpCommand shows the help of a command, or a chapter on the language: what docs/cli.md and docs/language.md hold.
 func (c *cli) helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND or TOPIC]",
-		Short: "Show the help of a command, or a chapter on the language",
-		Long: "help shows the help of a command, or a chapter on the language. The topics are:\n\n  " + strings.Join(topics(), " "),
+		Use:     "help [COMMAND or TOPIC]",
+		Short:   "Show the help of a command, or a chapter on the language",
+		Long:    "help shows the help of a command, or a chapter on the language. The topics are:\n\n  " + strings.Join(topics(), " "),
 		Example: "  cbuild help build\n  cbuild help run      # the rule run and its attributes\n  cbuild help functions\n  cbuild help settings # what configuration files may hold",
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return helpNames(root), cobra.ShellCompDirectiveNoFileComp
