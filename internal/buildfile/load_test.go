@@ -48,7 +48,7 @@ func TestResolve(t *testing.T) {
 		{"lib/deep", []string{"zlib"}, "[//lib:zlib]", ""},
 		{"lib", []string{"//:a", "sub:sub"}, "[//:a //lib/sub:sub]", ""},
 		{"", []string{"aa"}, "[]", `Did you mean "a"?`},
-		{"", []string{"//lob:zlib"}, "[]", `Did you mean "lib"?`},
+		{"", []string{"//lob:zlib"}, "[]", `Did you mean "//lib:zlib"?`},
 		{"", []string{"run.a"}, "[]", `Did you mean "a"?`},
 		{"", []string{"a[x]"}, "[]", "whole target"},
 		{"", []string{"@failed"}, "[]", "not yet supported"},
