@@ -195,8 +195,13 @@ func (n *node) knownKeys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// nearest returns known keys that resemble key, the nearest first, at most three. n.mu is held.
+// nearest returns keys of elements that resemble key, the nearest first, at most three. It is called when all elements were taken, and looks
+// at all of them, whatever has become of their rows: the answer stands in reports, so it must not depend on how far the build is. n.mu
+// is held.
 func (n *node) nearest(key string) []string {
+	if n.items > nearestScan {
+		return nil
+	}
 	type near struct {
 		key  string
 		cost int
@@ -210,8 +215,14 @@ func (n *node) nearest(key string) []string {
 	for k := range n.rows {
 		consider(k)
 	}
+	for k := range n.pending {
+		consider(k)
+	}
+	for _, k := range n.dropped {
+		consider(k)
+	}
 	c := cursor{feed: &n.feed}
-	for range min(n.feed.len(), nearestScan) {
+	for range n.feed.len() {
 		r, _, err := c.poll()
 		if err != nil || r == nil {
 			break
@@ -228,5 +239,5 @@ func (n *node) nearest(key string) []string {
 	return keys
 }
 
-// nearestScan is how many finished rows are compared with a key that does not exist.
+// nearestScan is how many elements are compared with a key that does not exist; where there are more, none is.
 const nearestScan = 10_000

@@ -846,3 +846,36 @@ func randomGraph(seed uint64) []*engine.Target {
 	}
 	return targets
 }
+
+// TestSuggestionsDoNotDependOnProgress asks for a key that does not exist at many moments of a build: what resembles it stands in
+// reports.
+func TestSuggestionsDoNotDependOnProgress(t *testing.T) {
+	for pause := range 12 {
+		synctest.Test(t, func(t *testing.T) {
+			var near []string
+			b := newBuild(engine.Options{Jobs: 1, Window: 1},
+				&engine.Target{
+					Label: label("a"), Items: items("c", "d", "b"), Plan: takes(2 * time.Second),
+					Where: func(_ context.Context, _ engine.View, i engine.Instance) (bool, error) {
+						time.Sleep(time.Second)
+						return i.Key != "b", nil
+					},
+				},
+				&engine.Target{
+					Label: label("reader"), Needs: []engine.Need{{Label: label("a"), Mode: engine.InstanceMode}},
+					Plan: func(ctx context.Context, v engine.View, _ engine.Instance) (*engine.Plan, error) {
+						time.Sleep(time.Duration(pause) * time.Second)
+						_, err := v.Row(ctx, label("a"), "e")
+						if no, ok := errors.AsType[*engine.NoRowError](err); ok {
+							near = no.Nearest
+						}
+						return nil, err
+					},
+				})
+			b.run(t, "reader", "a")
+			if !slices.Equal(near, []string{"b", "c", "d"}) {
+				t.Errorf("after %d s: nearest are %v", pause, near)
+			}
+		})
+	}
+}

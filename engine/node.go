@@ -33,6 +33,7 @@ type node struct {
 	pending  map[string]Item  // guarded by mu; elements taken and not admitted
 	queue    []string         // guarded by mu; keys of pending in order, some of which may be gone
 	places   map[uint64]int32 // guarded by mu; where in the feed a key's row is; -1 if where dropped it
+	dropped  []string         // guarded by mu; keys of rows that where dropped, as many as suggestions look at
 	wanted   map[string]*want // guarded by mu; keys that somebody waits for and that have not come yet
 	all      bool             // guarded by mu; somebody wants everything
 	listing  bool             // guarded by mu; somebody wants all keys

@@ -153,6 +153,9 @@ func (n *node) done(r *row) {
 		n.keep(r)
 	} else {
 		n.places[hashKey(r.Key)] = dropped
+		if len(n.dropped) < nearestScan {
+			n.dropped = append(n.dropped, r.Key)
+		}
 	}
 	n.admitSome()
 	n.mu.Unlock()
