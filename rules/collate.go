@@ -57,7 +57,7 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	}
 	out := path.Clean(cmpOr(r.Out, "report"))
 	if !inside(out) || out == "." {
-		return nil, invalidf("out = %q is not inside a directory", r.Out)
+		return nil, invalidf("out: %q is not inside a directory", r.Out)
 	}
 	c, err := newCollation(r, rt, self)
 	if err != nil {

@@ -20,8 +20,8 @@ import (
 // tag, literal strings are checked to be files of the workspace),
 // engine.Shape (the tag has ",shape"), engine.Value (anything), engine.Object, []engine.Toolchain, Rows (a stream), Expr, PageExpr,
 // and []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in
-// the documentation, `one:"a b"` lists the only values that a string, or each of a list, may have, and `key:"no"` marks those that
-// enter no key.
+// the documentation, `one:"a b"` lists the only values that a string, or each of a list, may have, `later:"c"` those that a later version will
+// have, and `key:"no"` marks those that enter no key.
 type Spec interface {
 	// Plan turns the attributes into a plan for the instance self. A mistake in an attribute is an *engine.InvalidError that names
 	// the attribute.

@@ -51,7 +51,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	l := &layout{ctx: ctx, rt: rt, dir: self.Instance.Target.Label.Dir, work: path.Clean(r.Dir)}
 	if r.Dir != "" && !inside(r.Dir) {
-		return nil, invalidf("dir = %q is not inside the run's directory", r.Dir)
+		return nil, invalidf("dir: %q is not inside the run's directory", r.Dir)
 	}
 	c, err := r.command(l, self)
 	if err != nil {
@@ -163,7 +163,7 @@ func (r *Run) program(c *engine.Command, l *layout, env map[string]string, in *s
 	if in != nil {
 		env["in"] = *in
 	} else if mentions(c.Script, "in") {
-		return invalidf("$in stands only for plain lists of inputs whose paths hold no spaces: use command, or name the paths in env")
+		return invalidf("script: $in stands only for plain lists of inputs whose paths hold no spaces: use command, or name the paths in env")
 	}
 	var all []string
 	forEachOut(r.shape(), "", func(name string, o engine.OutSpec) {
@@ -205,7 +205,7 @@ func (r *Run) outs() ([]engine.OutSpec, error) {
 	add := func(_ string, o engine.OutSpec) {
 		o.Path = path.Clean(o.Path)
 		if !inside(o.Path) || o.Path == "." {
-			bad = invalidf("out %q is not inside the run's directory", o.Path)
+			bad = invalidf("out: %q is not inside the run's directory", o.Path)
 		}
 		if !slices.ContainsFunc(outs, func(x engine.OutSpec) bool { return x.Path == o.Path }) {
 			outs = append(outs, o)
@@ -246,18 +246,18 @@ func (r *Run) system(ctx context.Context, rt *Runtime, c *engine.Command) ([]str
 	case nil:
 	case string:
 		if s != "host" {
-			return nil, invalidf("system = %q: only \"host\" and lists of host packages are supported yet", s)
+			return nil, invalidf("system: %q is not yet supported: this version has \"host\" and lists of host packages", s)
 		}
 	case []engine.Value:
 		for _, v := range s {
 			name, ok := v.(string)
 			if !ok {
-				return nil, invalidf("system is a list of names of packages")
+				return nil, invalidf("system: want a list of names of packages")
 			}
 			packages = append(packages, name)
 		}
 	default:
-		return nil, invalidf("system is \"host\" or a list of names of packages")
+		return nil, invalidf("system: want \"host\" or a list of names of packages; a root file system is not yet supported")
 	}
 	programs := slices.Clone(r.Tools)
 	first := c.Argv[0]
@@ -358,13 +358,13 @@ func invalidf(format string, args ...any) error {
 func (l *layout) stdin(t engine.Text) (cas.Digest, error) {
 	if a, ok := t.Single(); ok {
 		if a.Kind != engine.FileKind {
-			return cas.Digest{}, invalidf("stdin is a directory")
+			return cas.Digest{}, invalidf("stdin: it is a directory")
 		}
 		return a.Digest, nil
 	}
 	s, ok := t.IsLiteral()
 	if !ok {
-		return cas.Digest{}, invalidf("stdin is either text or one file, not both")
+		return cas.Digest{}, invalidf("stdin: it is either text or one file, not both")
 	}
 	return cas.PutBytes(l.ctx, l.rt.Store, []byte(s))
 }

@@ -116,7 +116,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 		e.Args[i] = c.rewrite(e.Args[i], false)
 	}
 	if f, ok := scopeFunctions[e.Name]; ok {
-		c.out.files = true
+		c.out.files = c.out.files || e.Name != "basename" && e.Name != "dirname"
 		return &callNode{e, f}
 	}
 	if e.Name == "try" || e.Name == "can" {

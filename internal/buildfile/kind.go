@@ -29,6 +29,8 @@ type field struct {
 	raw bool
 	// one are the only values that it, or each of its elements, may have; nil allows all.
 	one []string
+	// later are values of the language that this version does not have.
+	later []string
 	// key is set for what enters the key of an instance.
 	key bool
 	doc string
@@ -90,7 +92,7 @@ func structFields(t reflect.Type, index []int) []*field {
 			opts := strings.Split(tag, ",")
 			f := &field{
 				name: opts[0], index: at, typ: sf.Type, doc: sf.Tag.Get("doc"), key: sf.Tag.Get("key") != "no",
-				one:      strings.Fields(sf.Tag.Get("one")),
+				one: strings.Fields(sf.Tag.Get("one")), later: strings.Fields(sf.Tag.Get("later")),
 				required: slices.Contains(opts[1:], "required"), shape: slices.Contains(opts[1:], "shape"), source: slices.Contains(opts[1:], "source"),
 			}
 			f.raw = !f.shape && (sf.Type.Kind() == reflect.Interface || sf.Type == typeToolchains)

@@ -71,6 +71,7 @@ type attribute struct {
 
 // declare runs through all packages: variables, then what targets are repeated for, so that references to them can be understood.
 func (w *Workspace) declare(diags *Diagnostics) {
+	w.varFiles = w.readVarFiles(diags)
 	for _, dir := range sortedKeys(w.packages) {
 		w.packages[dir].resolveVariables()
 	}
