@@ -124,7 +124,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 	}
 	functions := c.pkg.ws.functions(c.pkg)
 	if _, ok := functions[e.Name]; ok {
-		return e
+		return funcNode{e}
 	}
 	switch e.Name {
 	case "env":

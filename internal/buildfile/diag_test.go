@@ -29,7 +29,7 @@ func TestDiagnostics(t *testing.T) {
 			_, diags := Load(testOptions(write(t, map[string]string{as: string(src)})))
 			var got strings.Builder
 			for _, d := range diags.All() {
-				got.WriteString(severity(d.Warning, false) + d.text(0) + "\n\n")
+				got.WriteString(severity(d.Warning, "["+d.Code()+"]", false) + d.text(0) + "\n\n")
 			}
 			golden := strings.TrimSuffix(name, filepath.Ext(name)) + ".txt"
 			if *update {

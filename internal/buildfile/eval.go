@@ -85,7 +85,11 @@ func (s *scope) eval(e *expr) (cty.Value, *evalError) {
 	switch {
 	case eerr != nil:
 		return cty.NilVal, eerr
-	case !v.IsWhollyKnown():
+	}
+	switch w := weigh(v); {
+	case w.large() || w.huge:
+		return cty.NilVal, s.wrong(e.src, e.Range(), "The value is too large", w.check())
+	case w.unknown:
 		return cty.NilVal, s.wrong(e.src, e.Range(), "Unknown value", errUnknown)
 	}
 	return v, nil

@@ -22,7 +22,7 @@ type variable struct {
 	value    cty.Value
 	// origin says where the value comes from, as the beginning of a sentence.
 	origin string
-	ok          bool
+	ok     bool
 	// done is set once the value, good or bad, is decided.
 	done  bool
 	block *hclsyntax.Block
