@@ -12,8 +12,8 @@ import (
 type Write struct {
 	Common
 	Content    engine.Text `hcl:"content,required" doc:"Content of the file."`
-	Path       string      `hcl:"path" doc:"Path of the file; default: the target's name."`
-	Executable bool        `hcl:"executable" doc:"Whether it can be executed."`
+	Path       string      `hcl:"path" default:"the name of the target" doc:"Path of the file."`
+	Executable bool        `hcl:"executable" default:"false" doc:"Whether it can be executed."`
 }
 
 // Plan makes an action that stores the content.

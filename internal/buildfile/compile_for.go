@@ -134,8 +134,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 		c.mistake(e.NameRange, "There is no "+e.Name+"() function", "Expressions are pure: the same files mean the same build.")
 		return e
 	}
-	names := append(sortedKeys(functions), sortedKeys(scopeFunctions)...)
-	c.mistake(e.NameRange, "Unknown function "+e.Name, didYouMean(e.Name, slices.Values(names), "The functions are listed in docs/language.md."))
+	c.mistake(e.NameRange, "Unknown function "+e.Name, didYouMean(e.Name, slices.Values(functionNames()), "cbuild help functions lists them."))
 	return e
 }
 
