@@ -18,15 +18,15 @@ import (
 type Collate struct {
 	Common
 	Rows      Rows                 `hcl:"rows,required" doc:"What the rows are: a collection, a map or a list."`
-	Columns   []engine.Named[Expr] `hcl:"columns" doc:"Columns by name: expressions over each."`
+	Columns   []engine.Named[Expr] `hcl:"columns" default:"the outcome of each compared key" doc:"Columns by name: expressions over each."`
 	Compare   []string             `hcl:"compare" doc:"Two or more keys of one axis; the first is the base."`
-	Evidence  string               `hcl:"evidence" one:"log out both" doc:"What must be equal for same-…: \"log\", \"out\" or \"both\"."`
-	Normalize []Normalization      `hcl:"normalize" doc:"List of { pattern, replace } applied to evidence before it is compared."`
+	Evidence  string               `hcl:"evidence" one:"log out both" default:"\"log\"" doc:"What must be equal for same-…: the log, the outs (of any outcome), or both."`
+	Normalize []Normalization      `hcl:"normalize" doc:"Replacements applied to evidence before it is compared, added to the built-in ones."`
 	Group     Expr                 `hcl:"group" doc:"Expression over each by which rows are grouped."`
-	Sort      []Expr               `hcl:"sort" doc:"Expressions over each by which rows are sorted; default: class, then key."`
-	Title     string               `hcl:"title" doc:"Title of the report."`
-	Formats   []string             `hcl:"formats" one:"html md json csv" doc:"Formats to write; default html, md, json, csv."`
-	Out       string               `hcl:"out" doc:"Directory of the report."`
+	Sort      []Expr               `hcl:"sort" default:"class, then key" doc:"Expressions over each by which rows are sorted."`
+	Title     string               `hcl:"title" default:"the name of the target" doc:"Title of the report."`
+	Formats   []string             `hcl:"formats" one:"html md json csv" default:"[\"html\", \"md\", \"json\", \"csv\"]" doc:"Formats to write."`
+	Out       string               `hcl:"out" default:"\"report/\"" doc:"Directory of the report."`
 }
 
 // A Normalization replaces what differs between equal runs in evidence.
@@ -57,7 +57,7 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	}
 	out := path.Clean(cmpOr(r.Out, "report"))
 	if !inside(out) || out == "." {
-		return nil, invalidf("out = %q is not inside a directory", r.Out)
+		return nil, invalidf("out: %q is not inside a directory", r.Out)
 	}
 	c, err := newCollation(r, rt, self)
 	if err != nil {

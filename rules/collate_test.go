@@ -602,14 +602,14 @@ func TestMistakes(t *testing.T) {
 	for want, c := range map[string]*Collate{
 		`no axis of //:try has the keys "befor", "after". Axis os has "linux", "darwin". Axis go has "before", "after". Did you mean "before"?`: {Compare: []string{"befor", "after"}},
 		`no axis of //:try has the keys "before", "linux"`: {Compare: []string{"before", "linux"}},
-		`one key`:         {Compare: []string{"before"}},
-		`twice`:           {Compare: []string{"before", "before"}},
-		`evidence = "x"`:  {Evidence: "x"},
-		`normalize[0]`:    {Normalize: []Normalization{{Pattern: "("}}},
-		`format "pdf"`:    {Formats: []string{"pdf"}},
-		`out = "../x"`:    {Out: "../x"},
-		`needs at least`:  {Formats: []string{}},
-		`out = "/report"`: {Out: "/report"},
+		`one key`:        {Compare: []string{"before"}},
+		`twice`:          {Compare: []string{"before", "before"}},
+		`evidence: "x"`:  {Evidence: "x"},
+		`normalize[0]`:   {Normalize: []Normalization{{Pattern: "("}}},
+		`format "pdf"`:   {Formats: []string{"pdf"}},
+		`out: "../x"`:    {Out: "../x"},
+		`needs at least`: {Formats: []string{}},
+		`out: "/report"`: {Out: "/report"},
 	} {
 		c.Rows = rows
 		_, err := ct.plan(c)

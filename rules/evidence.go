@@ -39,7 +39,7 @@ func newEvidence(r *Collate, store cas.Store) (*evidence, error) {
 	case "both":
 		e.log, e.outs = true, true
 	default:
-		return nil, invalidf("evidence = %q: want \"log\", \"out\" or \"both\"", r.Evidence)
+		return nil, invalidf("evidence: %q is not known: want \"log\", \"out\" or \"both\"", r.Evidence)
 	}
 	for i, n := range r.Normalize {
 		if err := e.normalize.Add(n.Pattern, n.Replace); err != nil {

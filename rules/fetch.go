@@ -21,14 +21,14 @@ import (
 // Fetch are the attributes of a fetch: a download.
 type Fetch struct {
 	Common
-	URL        engine.Value      `hcl:"url,required" doc:"Address (http, https, relative to a registry, or file: in the workspace), or a list of mirrors; null is unavailable."`
+	URL        engine.Value      `hcl:"url,required" type:"string or list of strings" key:"no" doc:"Address (http, https, relative to a registry, or file: in the workspace), or a list of mirrors of it. null is unavailable."`
 	SHA256     *string           `hcl:"sha256" doc:"Expected SHA-256, in hexadecimal."`
 	BLAKE3     *string           `hcl:"blake3" doc:"Expected BLAKE3, in hexadecimal."`
-	Integrity  *string           `hcl:"integrity" doc:"Expected SRI digest, or h1: of an unpacked Go module."`
-	Unpack     engine.Value      `hcl:"unpack" doc:"true, or a format such as \"tar.gz\"."`
-	Strip      engine.Value      `hcl:"strip" doc:"Number of leading path elements to drop, or a prefix that every entry must have."`
+	Integrity  *string           `hcl:"integrity" doc:"Expected digest as in HTML (sha256-…, sha384-…, sha512-…), or h1: of a Go module."`
+	Unpack     engine.Value      `hcl:"unpack" type:"bool or string" default:"false" doc:"true, or a format such as \"tar.gz\"."`
+	Strip      engine.Value      `hcl:"strip" type:"number or string" doc:"How many leading path elements to drop, or a prefix that every entry must have."`
 	Executable []string          `hcl:"executable" doc:"Globs of the files that get the executable bit."`
-	Headers    map[string]string `hcl:"headers" doc:"Headers of the request."`
+	Headers    map[string]string `hcl:"headers" key:"no" doc:"Headers of the request. With the address they identify what is pinned."`
 }
 
 // fetchTimeout is the longest time of a download, unless `timeout` says otherwise.

@@ -9,7 +9,7 @@ import (
 // Group are the attributes of a group: targets under one name.
 type Group struct {
 	Common
-	Targets engine.Value `hcl:"targets,required" doc:"References to targets."`
+	Targets engine.Value `hcl:"targets,required" type:"list of references" key:"no" doc:"References to targets."`
 }
 
 // Plan makes an action that does nothing: by the time it is planned, the targets are there.

@@ -87,7 +87,7 @@ func (l *layout) input(i engine.Input) (string, error) {
 		}
 	} else if !single {
 		if i.Dest != "" {
-			return "", invalidf("input %q is a path inside an artifact: only whole artifacts can be placed", i.Dest)
+			return "", invalidf("inputs: %q is a path inside an artifact: only whole artifacts can be placed", i.Dest)
 		}
 		return i.Text.Render(l.place), l.err
 	}
@@ -100,7 +100,7 @@ func (l *layout) input(i engine.Input) (string, error) {
 		dest = path.Join(dest, path.Base(a.Name))
 	}
 	if !inside(dest) || dest == "." {
-		return "", invalidf("input %q is not inside the run's directory", i.Dest)
+		return "", invalidf("inputs: %q is not inside the run's directory", i.Dest)
 	}
 	l.add(dest, a)
 	return dest, nil
@@ -130,7 +130,7 @@ func (l *layout) place(a engine.Artifact) string {
 		at = path.Join("in", strconv.Itoa(l.count), a.Name)
 	}
 	if !inside(at) {
-		l.err = invalidf("an input named %q can't be placed", a.Name)
+		l.err = invalidf("inputs: what is named %q can't be placed", a.Name)
 	}
 	l.add(at, a)
 	return at
@@ -162,12 +162,12 @@ func (l *layout) sorted() ([]engine.Mount, error) {
 	kinds := make(map[string]engine.Kind, len(mounts))
 	for _, m := range mounts {
 		if _, ok := kinds[m.Path]; ok {
-			return nil, invalidf("two inputs stand at %s", m.Path)
+			return nil, invalidf("inputs: two of them stand at %s", m.Path)
 		}
 		kinds[m.Path] = m.Kind
 		for dir := path.Dir(m.Path); dir != "."; dir = path.Dir(dir) {
 			if kind, ok := kinds[dir]; ok && kind == engine.FileKind {
-				return nil, invalidf("the input %s stands inside the file %s", m.Path, dir)
+				return nil, invalidf("inputs: %s stands inside the file %s", m.Path, dir)
 			}
 		}
 	}

@@ -96,7 +96,7 @@ func (a *asker) addresses() ([]part, error) {
 		}
 		address, err := pageAddress(named[key])
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("url: %w", err)
 		}
 		first := &Page{URL: address}
 		if ok {
@@ -112,16 +112,16 @@ func (a *asker) addresses() ([]part, error) {
 func pageAddress(v engine.Value) (string, error) {
 	s, ok := v.(string)
 	if !ok {
-		return "", errors.New("url: want an address, or an object of addresses")
+		return "", errors.New("want an address, or an object of addresses")
 	}
 	u, err := url.Parse(s)
 	switch {
 	case err != nil:
-		return "", fmt.Errorf("url: %w", err)
+		return "", fmt.Errorf("%w", err)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return "", fmt.Errorf("url: %q is not an http or https address", s)
+		return "", fmt.Errorf("%q is not an http or https address", s)
 	case u.User != nil:
-		return "", errors.New("url: a password would stand in the lock file: send it in headers")
+		return "", errors.New("a password would stand in the lock file: send it in headers")
 	}
 	u.Fragment, u.RawFragment = "", ""
 	return u.String(), nil

@@ -20,8 +20,8 @@ import (
 // tag, literal strings are checked to be files of the workspace),
 // engine.Shape (the tag has ",shape"), engine.Value (anything), engine.Object, []engine.Toolchain, Rows (a stream), Expr, PageExpr,
 // and []engine.Named[Expr] (an object of expressions, in order). The tag `doc:"…"` is the attribute's line in
-// the documentation, `one:"a b"` lists the only values that a string, or each of a list, may have, and `key:"no"` marks those that
-// enter no key.
+// the documentation, `one:"a b"` lists the only values that a string, or each of a list, may have, `later:"c"` those that a later version will
+// have, `default:"…"` and `type:"…"` are for the documentation, and `key:"no"` marks those that enter no key.
 type Spec interface {
 	// Plan turns the attributes into a plan for the instance self. A mistake in an attribute is an *engine.InvalidError that names
 	// the attribute.
@@ -88,12 +88,12 @@ func Kinds() []Kind {
 
 // Common are the attributes of every rule that performs actions; none enters a key.
 type Common struct {
-	Timeout time.Duration `hcl:"timeout" key:"no" doc:"Longest time that an attempt may take."`
-	Retries *int          `hcl:"retries" key:"no" doc:"How often infrastructure trouble is retried."`
-	CPU     int           `hcl:"cpu" key:"no" doc:"How many slots it takes."`
-	Memory  Size          `hcl:"memory" key:"no" doc:"Memory limit."`
+	Timeout time.Duration `hcl:"timeout" key:"no" default:"run 10m, fetch and toolchain 5m" doc:"Longest time that an attempt may take. A condition of a stored timeout, not part of its key: raising it redoes only what hit it."`
+	Retries *int          `hcl:"retries" key:"no" default:"run 2, others 5" doc:"How often infrastructure trouble is retried, with growing pauses; Retry-After wins."`
+	CPU     int           `hcl:"cpu" key:"no" default:"1" doc:"How many of the -j slots it takes."`
+	Memory  Size          `hcl:"memory" key:"no" doc:"Memory limit. Like timeout a condition, not part of the key."`
 	Disk    Size          `hcl:"disk" key:"no" doc:"Disk space that it needs."`
-	Cache   string        `hcl:"cache" key:"no" one:"yes no local" doc:"\"yes\", \"no\" (once per build) or \"local\" (never leaves this machine's store)."`
+	Cache   string        `hcl:"cache" key:"no" one:"yes no local" default:"\"yes\"" doc:"\"yes\"; \"no\": done once in each build; \"local\": never leaves this machine's store."`
 }
 
 // Sources gives access to the files of the workspace.

@@ -17,23 +17,23 @@ import (
 // Run are the attributes of a run: a command with declared inputs and outputs.
 type Run struct {
 	Common
-	Command      []engine.Text          `hcl:"command" doc:"Program and arguments, started without a shell."`
-	Script       *engine.Text           `hcl:"script" doc:"Text of a script, run by shell. Mutually exclusive with command."`
-	Shell        []engine.Text          `hcl:"shell" doc:"What runs the script; its path is appended. Default [\"sh\", \"-eu\"]."`
-	Inputs       []engine.Input         `hcl:"inputs,source" doc:"Files and artifacts that it sees: a list, or a map from destination to artifact, or to a list: then, or with a trailing slash, the destination is a directory."`
-	With         []engine.Text          `hcl:"with,source" doc:"Present and in the key like inputs, but not in $in."`
-	Tools        []string               `hcl:"tools" doc:"Programs of the host that it starts besides its command."`
+	Command      []engine.Text          `hcl:"command" doc:"Program and arguments, started without a shell. A run has either command or script."`
+	Script       *engine.Text           `hcl:"script" doc:"Text of a script, written to a file whose path is appended to shell."`
+	Shell        []engine.Text          `hcl:"shell" default:"[\"sh\", \"-eu\"]" doc:"What runs the script."`
+	Inputs       []engine.Input         `hcl:"inputs,source" doc:"Files and artifacts that it sees. In a map each stands at its name; a list as a member, or a name with a trailing slash, makes the name a directory."`
+	With         []engine.Text          `hcl:"with,source" doc:"Present and in the key like inputs, but not in $in: headers, data."`
+	Tools        []string               `hcl:"tools" doc:"Programs of the host that it starts besides its command; they are in the key with the packages that own them."`
 	Env          map[string]engine.Text `hcl:"env" doc:"Environment variables."`
 	PassEnv      []string               `hcl:"pass_env" doc:"Variables taken from the environment of cbuild; their values are in the key."`
-	Dir          string                 `hcl:"dir" doc:"Directory in which it starts, relative to the run's directory."`
-	Stdin        *engine.Text           `hcl:"stdin" doc:"Text or file for standard input."`
-	Toolchains   []engine.Toolchain     `hcl:"toolchains" doc:"Toolchains whose programs come first in PATH."`
-	Out          engine.Shape           `hcl:"out,shape" doc:"Promised outputs: a path, a list or an object of paths; a trailing slash promises a directory."`
+	Dir          string                 `hcl:"dir" default:"the run's directory" doc:"Directory in which it starts."`
+	Stdin        *engine.Text           `hcl:"stdin" default:"nothing" doc:"Text, or one file, for standard input."`
+	Toolchains   []engine.Toolchain     `hcl:"toolchains" doc:"Toolchains whose programs come first in PATH, in the order of the list."`
+	Out          engine.Shape           `hcl:"out,shape" default:"stdout" doc:"Promised outputs. A trailing slash promises a directory; optional(\"p\") may be missing."`
 	Stdout       string                 `hcl:"stdout" doc:"Out that captures standard output; it is out when out is absent."`
-	Network      bool                   `hcl:"network" doc:"Whether it may use the network."`
+	Network      bool                   `hcl:"network" default:"false" doc:"Whether it may use the network. Then what is not a pass is never reused."`
 	Platform     map[string]string      `hcl:"platform" doc:"Properties of the platform that it needs."`
-	System       engine.Value           `hcl:"system" doc:"\"host\", or a list of host packages added to it."`
-	AllowFailure bool                   `hcl:"allow_failure" key:"no" doc:"A failure is a result like any other and is reused."`
+	System       engine.Value           `hcl:"system" type:"string or list of strings" default:"\"host\"" doc:"\"host\", or a list of host packages added to it."`
+	AllowFailure bool                   `hcl:"allow_failure" key:"no" default:"false" doc:"A failure is a result like any other and is reused."`
 }
 
 // baseEnv is the environment of every run, before toolchains and the target's own.
@@ -51,7 +51,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	l := &layout{ctx: ctx, rt: rt, dir: self.Instance.Target.Label.Dir, work: path.Clean(r.Dir)}
 	if r.Dir != "" && !inside(r.Dir) {
-		return nil, invalidf("dir = %q is not inside the run's directory", r.Dir)
+		return nil, invalidf("dir: %q is not inside the run's directory", r.Dir)
 	}
 	c, err := r.command(l, self)
 	if err != nil {
@@ -163,7 +163,7 @@ func (r *Run) program(c *engine.Command, l *layout, env map[string]string, in *s
 	if in != nil {
 		env["in"] = *in
 	} else if mentions(c.Script, "in") {
-		return invalidf("$in stands only for plain lists of inputs whose paths hold no spaces: use command, or name the paths in env")
+		return invalidf("script: $in stands only for plain lists of inputs whose paths hold no spaces: use command, or name the paths in env")
 	}
 	var all []string
 	forEachOut(r.shape(), "", func(name string, o engine.OutSpec) {
@@ -205,7 +205,7 @@ func (r *Run) outs() ([]engine.OutSpec, error) {
 	add := func(_ string, o engine.OutSpec) {
 		o.Path = path.Clean(o.Path)
 		if !inside(o.Path) || o.Path == "." {
-			bad = invalidf("out %q is not inside the run's directory", o.Path)
+			bad = invalidf("out: %q is not inside the run's directory", o.Path)
 		}
 		if !slices.ContainsFunc(outs, func(x engine.OutSpec) bool { return x.Path == o.Path }) {
 			outs = append(outs, o)
@@ -246,18 +246,18 @@ func (r *Run) system(ctx context.Context, rt *Runtime, c *engine.Command) ([]str
 	case nil:
 	case string:
 		if s != "host" {
-			return nil, invalidf("system = %q: only \"host\" and lists of host packages are supported yet", s)
+			return nil, invalidf("system: %q is not yet supported: this version has \"host\" and lists of host packages", s)
 		}
 	case []engine.Value:
 		for _, v := range s {
 			name, ok := v.(string)
 			if !ok {
-				return nil, invalidf("system is a list of names of packages")
+				return nil, invalidf("system: want a list of names of packages")
 			}
 			packages = append(packages, name)
 		}
 	default:
-		return nil, invalidf("system is \"host\" or a list of names of packages")
+		return nil, invalidf("system: want \"host\" or a list of names of packages; a root file system is not yet supported")
 	}
 	programs := slices.Clone(r.Tools)
 	first := c.Argv[0]
@@ -358,13 +358,13 @@ func invalidf(format string, args ...any) error {
 func (l *layout) stdin(t engine.Text) (cas.Digest, error) {
 	if a, ok := t.Single(); ok {
 		if a.Kind != engine.FileKind {
-			return cas.Digest{}, invalidf("stdin is a directory")
+			return cas.Digest{}, invalidf("stdin: it is a directory")
 		}
 		return a.Digest, nil
 	}
 	s, ok := t.IsLiteral()
 	if !ok {
-		return cas.Digest{}, invalidf("stdin is either text or one file, not both")
+		return cas.Digest{}, invalidf("stdin: it is either text or one file, not both")
 	}
 	return cas.PutBytes(l.ctx, l.rt.Store, []byte(s))
 }

@@ -19,7 +19,7 @@ import (
 // Toolchain are the attributes of a toolchain.
 type Toolchain struct {
 	Common
-	Kind    string `hcl:"kind,required" doc:"\"go\"."`
+	Kind    string `hcl:"kind,required" one:"go" later:"archive node rust zig" doc:"What it is a toolchain of."`
 	Version string `hcl:"version,required" doc:"Version, as its publisher writes it."`
 }
 

@@ -12,15 +12,15 @@ import (
 type Write struct {
 	Common
 	Content    engine.Text `hcl:"content,required" doc:"Content of the file."`
-	Path       string      `hcl:"path" doc:"Path of the file; default: the target's name."`
-	Executable bool        `hcl:"executable" doc:"Whether it can be executed."`
+	Path       string      `hcl:"path" default:"the name of the target" doc:"Path of the file."`
+	Executable bool        `hcl:"executable" default:"false" doc:"Whether it can be executed."`
 }
 
 // Plan makes an action that stores the content.
 func (w *Write) Plan(_ context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
 	content, ok := w.Content.IsLiteral()
 	if !ok {
-		return nil, invalidf("content is text: it can't hold the path of an artifact")
+		return nil, invalidf("content: it is text, and can't hold the path of an artifact")
 	}
 	name := w.Path
 	if name == "" {
@@ -28,7 +28,7 @@ func (w *Write) Plan(_ context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	name = path.Clean(name)
 	if !inside(name) || name == "." {
-		return nil, invalidf("path %q is not inside a directory", w.Path)
+		return nil, invalidf("path: %q is not inside a directory", w.Path)
 	}
 	a := &writeAction{store: rt.Store, content: []byte(content), path: name, executable: w.Executable}
 	return &engine.Plan{Action: a, Trivial: true, Shape: engine.OutSpec{Path: name}}, nil

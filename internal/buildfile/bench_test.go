@@ -65,18 +65,40 @@ run "w" {
 	}
 }
 
-// BenchmarkLoad reads a file of 1,000 targets.
+// BenchmarkLoad reads files of many targets, each of which needs the one before.
 func BenchmarkLoad(b *testing.B) {
-	var s strings.Builder
-	for i := range 1000 {
-		fmt.Fprintf(&s, "run \"t%d\" {\n  command = [\"x\", \"y%d\"]\n  out = \"o\"\n", i, i)
-		if i > 0 {
-			fmt.Fprintf(&s, "  inputs = [run.t%d.out]\n", i-1)
-		}
-		s.WriteString("}\n")
+	for _, n := range []int{1000, 10_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			var s strings.Builder
+			for i := range n {
+				fmt.Fprintf(&s, "run \"t%d\" {\n  command = [\"x\", \"y%d\"]\n  out     = \"o\"\n", i, i)
+				if i > 0 {
+					fmt.Fprintf(&s, "  inputs  = [\"f.txt\", run.t%d.out]\n", i-1)
+				}
+				s.WriteString("}\n")
+			}
+			opts := testOptions(write(b, map[string]string{FileName: s.String(), "f.txt": ""}))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, diags := Load(opts); diags.HasErrors() {
+					b.Fatal(diags)
+				}
+			}
+		})
 	}
-	opts := testOptions(write(b, map[string]string{FileName: s.String()}))
-	b.ReportAllocs()
+}
+
+// BenchmarkLoadPackages reads 200 packages of 5 targets.
+func BenchmarkLoadPackages(b *testing.B) {
+	files := map[string]string{FileName: ""}
+	for i := range 200 {
+		var s strings.Builder
+		for j := range 5 {
+			fmt.Fprintf(&s, "run \"t%d\" {\n  command = [\"x\"]\n  inputs  = [\"f.txt\"]\n  out     = \"o\"\n}\n", j)
+		}
+		files[fmt.Sprintf("p%d/%s", i, FileName)], files[fmt.Sprintf("p%d/f.txt", i)] = s.String(), ""
+	}
+	opts := testOptions(write(b, files))
 	for b.Loop() {
 		if _, diags := Load(opts); diags.HasErrors() {
 			b.Fatal(diags)

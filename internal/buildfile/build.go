@@ -89,12 +89,12 @@ func (t *target) plan(ctx context.Context, v engine.View, i engine.Instance) (*e
 		return nil, err
 	}
 	plan, err := spec.Plan(ctx, t.pkg.ws.runtime(), t.self(v, i))
-	return plan, t.located(err, i)
+	return plan, t.located(err)
 }
 
 // located adds the place of the mistake that a rule found in its attributes: that of the attribute which the message begins with,
 // else that of the target.
-func (t *target) located(err error, i engine.Instance) error {
+func (t *target) located(err error) error {
 	var invalid *engine.InvalidError
 	if !errors.As(err, &invalid) || errors.As(invalid.Err, new(*evalError)) {
 		return err
@@ -102,11 +102,11 @@ func (t *target) located(err error, i engine.Instance) error {
 	d := &Diagnostic{Summary: "Invalid " + t.rule, Detail: sentence(invalid.Err), src: t.pkg.src, rng: t.rng}
 	name, detail, _ := strings.Cut(invalid.Err.Error(), ": ")
 	for _, at := range t.attrs {
-		if at.name == name {
+		if rest, ok := strings.CutPrefix(name, at.name); ok && (rest == "" || rest[0] == '[') {
 			d.Summary, d.Detail, d.rng = "Invalid "+name, sentence(errors.New(detail)), at.rng
 		}
 	}
-	return &engine.InvalidError{Err: &evalError{d: d, instance: i.Name()}}
+	return &engine.InvalidError{Err: &evalError{d: d}}
 }
 
 // spec evaluates the attributes of one instance.
@@ -116,9 +116,6 @@ func (t *target) spec(ctx context.Context, v engine.View, i engine.Instance) (ru
 	s := instanceScope(ctx, t.pkg, t, v, i)
 	for _, at := range t.attrs {
 		if err := s.set(dst.FieldByIndex(at.field.index), at); err != nil {
-			if err.instance == "" {
-				err.instance = i.Name()
-			}
 			return nil, err.outcome()
 		}
 	}
@@ -194,7 +191,7 @@ func (t *target) query(ctx context.Context, v engine.View) iter.Seq2[engine.Item
 				}
 				item.Err, err = itemError(werr)
 			}
-			if !yield(item, err) || err != nil {
+			if !yield(item, t.located(err)) || err != nil {
 				return
 			}
 		}

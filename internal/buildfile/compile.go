@@ -139,12 +139,16 @@ func (c *compiler) rewrite(e hclsyntax.Expression, spine bool) hclsyntax.Express
 		c.template++
 		c.rewriteAll(e.Parts)
 		c.template--
+		if !e.IsStringLiteral() {
+			return templateNode{e}
+		}
 	case *hclsyntax.TemplateWrapExpr:
 		c.template++
 		e.Wrapped = c.rewrite(e.Wrapped, false)
 		c.template--
 	case *hclsyntax.TemplateJoinExpr:
 		e.Tuple = c.rewrite(e.Tuple, false)
+		return joinNode{e}
 	case *hclsyntax.TupleConsExpr:
 		c.rewriteAll(e.Exprs)
 	case *hclsyntax.ObjectConsExpr:

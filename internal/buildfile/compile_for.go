@@ -116,7 +116,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 		e.Args[i] = c.rewrite(e.Args[i], false)
 	}
 	if f, ok := scopeFunctions[e.Name]; ok {
-		c.out.files = true
+		c.out.files = c.out.files || e.Name != "basename" && e.Name != "dirname"
 		return &callNode{e, f}
 	}
 	if e.Name == "try" || e.Name == "can" {
@@ -124,7 +124,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 	}
 	functions := c.pkg.ws.functions(c.pkg)
 	if _, ok := functions[e.Name]; ok {
-		return e
+		return funcNode{e}
 	}
 	switch e.Name {
 	case "env":
@@ -134,8 +134,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 		c.mistake(e.NameRange, "There is no "+e.Name+"() function", "Expressions are pure: the same files mean the same build.")
 		return e
 	}
-	names := append(sortedKeys(functions), sortedKeys(scopeFunctions)...)
-	c.mistake(e.NameRange, "Unknown function "+e.Name, didYouMean(e.Name, slices.Values(names), "The functions are listed in docs/language.md."))
+	c.mistake(e.NameRange, "Unknown function "+e.Name, didYouMean(e.Name, slices.Values(functionNames()), "cbuild help functions lists them."))
 	return e
 }
 

@@ -43,6 +43,12 @@ func (f *cycleFinder) visit(t *target) {
 	f.state[t] = 2
 }
 
+// Of a long circle the first cycleHead and the last cycleTail targets are shown.
+const (
+	cycleHead = 8
+	cycleTail = 2
+)
+
 // report describes the circle that begins at first and that the last edge of the path closes.
 func (f *cycleFinder) report(first *target) {
 	i := len(f.from) - 1
@@ -53,6 +59,12 @@ func (f *cycleFinder) report(first *target) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d targets wait for one another:\n", len(members))
 	for j, t := range members {
+		if left := len(members) - cycleTail - j; j >= cycleHead && left > 0 {
+			if j == cycleHead {
+				fmt.Fprintf(&b, "  … %d more …\n", left)
+			}
+			continue
+		}
 		fmt.Fprintf(&b, "  %-14s needs %-14s (%s, in %q)\n", t.ref(), edges[j].target.ref(), where(edges[j].rng), edges[j].attr)
 	}
 	b.WriteString("Remove one of these references.")

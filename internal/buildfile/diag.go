@@ -65,6 +65,8 @@ type Diagnostic struct {
 
 	src *source
 	rng hcl.Range
+	// syntax is set for what the parser found.
+	syntax bool
 }
 
 // Where returns file:line, or "" for a diagnostic without a place.
@@ -148,6 +150,9 @@ func wrap(s string, width int) string {
 
 // Diagnostics are all the mistakes that were found. The zero value holds none.
 type Diagnostics struct {
+	// Codes makes Write show the code of each diagnostic.
+	Codes bool
+
 	list []*Diagnostic
 }
 
@@ -181,23 +186,26 @@ func (ds *Diagnostics) Write(w io.Writer, color bool, width int) {
 		if i > 0 {
 			fmt.Fprintln(w)
 		}
-		fmt.Fprintf(w, "%s%s\n", severity(d.Warning, color), d.text(width))
+		code := ""
+		if ds.Codes {
+			code = "[" + d.Code() + "]"
+		}
+		fmt.Fprintf(w, "%s%s\n", severity(d.Warning, code, color), d.text(width))
 	}
 	if more := len(all) - maxShown; more > 0 {
 		fmt.Fprintf(w, "\n%d more are not shown.\n", more)
 	}
 }
 
-func severity(warning, color bool) string {
-	switch {
-	case warning && color:
-		return "\x1b[1;33mWarning:\x1b[0m "
-	case warning:
-		return "Warning: "
-	case color:
-		return "\x1b[1;31mError:\x1b[0m "
+func severity(warning bool, code string, color bool) string {
+	word, escape := "Error", "\x1b[1;31m"
+	if warning {
+		word, escape = "Warning", "\x1b[1;33m"
 	}
-	return "Error: "
+	if !color {
+		return word + code + ": "
+	}
+	return escape + word + code + ":\x1b[0m "
 }
 
 // Error makes Diagnostics usable where an error is wanted.
@@ -220,10 +228,12 @@ func (ds *Diagnostics) plain(summary, detail string) {
 	ds.list = append(ds.list, &Diagnostic{Summary: summary, Detail: detail})
 }
 
-// hcl adds what the HCL parser or an evaluation reported.
+// hcl adds what the HCL parser reported.
 func (ds *Diagnostics) hcl(src *source, diags hcl.Diagnostics) {
 	for _, d := range diags {
-		ds.list = append(ds.list, fromHCL(src, d))
+		r := fromHCL(src, d)
+		r.syntax = true
+		ds.list = append(ds.list, r)
 	}
 }
 

@@ -4,8 +4,11 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"cbuild/rules"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -29,7 +32,7 @@ func TestDiagnostics(t *testing.T) {
 			_, diags := Load(testOptions(write(t, map[string]string{as: string(src)})))
 			var got strings.Builder
 			for _, d := range diags.All() {
-				got.WriteString(severity(d.Warning, false) + d.text(0) + "\n\n")
+				got.WriteString(severity(d.Warning, "["+d.Code()+"]", false) + d.text(0) + "\n\n")
 			}
 			golden := strings.TrimSuffix(name, filepath.Ext(name)) + ".txt"
 			if *update {
@@ -46,4 +49,62 @@ func TestDiagnostics(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDocumentation compares docs/language.md with the code, so that it can't lie.
+func TestDocumentation(t *testing.T) {
+	const path = "../../docs/language.md"
+	text := Documentation()
+	if *update {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) != text {
+		t.Error("docs/language.md is not what the code says: run this test with -update")
+	}
+	for _, name := range functionNames() {
+		if functionDocs[name].meaning == "" || !strings.HasPrefix(functionDocs[name].call, name+"(") {
+			t.Errorf("the function %s is not documented", name)
+		}
+	}
+	for name, d := range functionDocs {
+		if !slices.Contains(functionNames(), name) || !strings.Contains(text, "`"+d.call+"`") {
+			t.Errorf("there is no function %s, or it is in no group", name)
+		}
+	}
+	for name, k := range newKinds() {
+		doc, ok := Doc(name)
+		for _, f := range k.fields {
+			if f.doc == "" || len(f.index) == 1 && !strings.Contains(doc, "`"+f.name+"`") {
+				t.Errorf("%s.%s is not documented", name, f.name)
+			}
+		}
+		if !ok || !slices.Contains(Topics(), name) {
+			t.Errorf("no topic %s", name)
+		}
+	}
+	for _, class := range []string{"pass", "fail", "crash", "timeout", "oom", "unavailable", "error", "invalid", "skipped", "cancelled"} {
+		if doc, _ := Doc("outcomes"); !strings.Contains(doc, "`"+class+"`") {
+			t.Errorf("outcome %s is not documented", class)
+		}
+	}
+	if doc, ok := Doc("e201"); !ok || !strings.Contains(doc, "# E201\n\n") {
+		t.Errorf("E201: %q", doc)
+	}
+	if _, ok := Doc("nothing"); ok {
+		t.Error("a topic that is not there")
+	}
+}
+
+func newKinds() map[string]*kind {
+	kinds := make(map[string]*kind)
+	for _, k := range rules.Kinds() {
+		kinds[k.Name] = newKind(k)
+	}
+	return kinds
 }

@@ -179,7 +179,7 @@ group "everything" { targets = [run.reader, run.over_axes, run.lookup, run.all] 
 	lookup := outcomes(t, b, "lookup")
 	want(t, "lookup a", lookup[0], "a[] pass")
 	want(t, "lookup c", lookup[1], `c[] skipped: skipped: run.part["c"] was dropped by where`)
-	if !strings.HasPrefix(lookup[2], `nope[] invalid: run.lookup["nope"]: Unknown instance run.part["nope"]`) || !strings.Contains(lookup[2], "BUILD.hcl line") {
+	if !strings.HasPrefix(lookup[2], `nope[] invalid: Unknown instance run.part["nope"]`) || !strings.Contains(lookup[2], "BUILD.hcl line") {
 		t.Errorf("lookup nope: %s", lookup[2])
 	}
 	if !slices.ContainsFunc(ran, func(s string) bool { return strings.HasPrefix(s, "none fail |") }) {

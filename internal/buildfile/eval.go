@@ -29,8 +29,8 @@ var noContext context.Context = loadContext{}
 // An evalError says why an expression has no value.
 type evalError struct {
 	d *Diagnostic
-	// instance names what the expression was evaluated for, if anything.
-	instance string
+	// page names the page of a query that the expression was evaluated for, if any. Of which instance it is, the outcome says.
+	page string
 	// cause is not nil where the expression itself is not to blame.
 	cause error
 }
@@ -38,8 +38,8 @@ type evalError struct {
 func (e *evalError) diagnostic() *Diagnostic { return e.d }
 
 func (e *evalError) Error() string {
-	if e.instance != "" {
-		return e.instance + ": " + e.d.text(0)
+	if e.page != "" {
+		return e.page + ": " + e.d.text(0)
 	}
 	return e.d.text(0)
 }
@@ -71,12 +71,8 @@ func (s *scope) blame(d *Diagnostic) *evalError {
 	case s.unusable != nil:
 		e.cause = s.unusable
 	}
-	if s.t != nil && s.page != nil {
-		e.instance = fmt.Sprintf("%s, page %d, %s", s.t.ref(), s.page.Index, s.page.URL)
-	}
-	if s.t != nil && (s.hasEach || len(s.axes) > 0) {
-		t := engine.Target{Rule: s.t.rule, Label: s.t.label, Repeated: s.t.repeated}
-		e.instance = t.InstanceName(s.key, s.axes)
+	if s.page != nil {
+		e.page = fmt.Sprintf("page %d, %s", s.page.Index, s.page.URL)
 	}
 	return e
 }
@@ -89,7 +85,11 @@ func (s *scope) eval(e *expr) (cty.Value, *evalError) {
 	switch {
 	case eerr != nil:
 		return cty.NilVal, eerr
-	case !v.IsWhollyKnown():
+	}
+	switch w := weigh(v); {
+	case w.large() || w.huge:
+		return cty.NilVal, s.wrong(e.src, e.Range(), "The value is too large", w.check())
+	case w.unknown:
 		return cty.NilVal, s.wrong(e.src, e.Range(), "Unknown value", errUnknown)
 	}
 	return v, nil
@@ -174,6 +174,9 @@ func (f *field) checkOne(v reflect.Value) error {
 		given = v.Interface().([]string)
 	}
 	for _, g := range given {
+		if slices.Contains(f.later, g) {
+			return fmt.Errorf("%q is not yet supported. %s", g, oneOf("This version has", f.one))
+		}
 		if !slices.Contains(f.one, g) {
 			return fmt.Errorf("%q is not known. %s", g, didYouMean(g, slices.Values(f.one), oneOf("It is one of", f.one)))
 		}

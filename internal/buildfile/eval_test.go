@@ -321,13 +321,13 @@ run "both" {
 }
 variable "yes" { default = true }
 toolchain "t" {
-  kind    = "rust"
-  version = "1"
+  kind    = "go"
+  version = "a/b"
 }
 `)
 	f.w.Bind(&rules.Runtime{})
 	for name, text := range map[string]string{
-		"both": "Invalid run\n  on BUILD.hcl line 2, in run \"both\":", "t": "Invalid kind\n  on BUILD.hcl line 8, in toolchain \"t\":\n  8:   kind    = \"rust\"",
+		"both": "Invalid run\n  on BUILD.hcl line 2, in run \"both\":", "t": "Invalid version\n  on BUILD.hcl line 9, in toolchain \"t\":\n  9:   version = \"a/b\"",
 	} {
 		e := f.named(t, name)
 		_, err := e.Plan(t.Context(), f, engine.Instance{Target: e})

@@ -45,35 +45,15 @@ var allFunctions = guarded(standard, ownFunctions())
 // functions returns the functions of expressions in p.
 func (w *Workspace) functions(*pkg) map[string]function.Function { return allFunctions }
 
-// guarded collects functions, those that are not transparent refusing artifacts.
+// guarded collects functions, each guarded.
 func guarded(sets ...map[string]function.Function) map[string]function.Function {
 	all := make(map[string]function.Function)
 	for _, set := range sets {
 		for name, f := range set {
-			if !transparent[name] {
-				f = guard(name, f)
-			}
-			all[name] = f
+			all[name] = guard(name, f)
 		}
 	}
 	return all
-}
-
-// guard makes f refuse artifacts: what it made of an opaque marker would be wrong.
-func guard(name string, f function.Function) function.Function {
-	return function.New(&function.Spec{
-		Params:   f.Params(),
-		VarParam: f.VarParam(),
-		Type: func(args []cty.Value) (cty.Type, error) {
-			for i, a := range args {
-				if anyMarks(a) {
-					return cty.NilType, function.NewArgErrorf(i, "%s() cannot look into an artifact, whose path is not known yet. Use it in a script, or read it with file()", name)
-				}
-			}
-			return f.ReturnTypeForValues(args)
-		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return f.Call(args) },
-	})
 }
 
 // fn makes a function of n required arguments of any type, and any number of further ones if variadic.

@@ -15,11 +15,13 @@ import (
 
 // scopeFunctions are the functions that read files of the workspace or artifacts.
 var scopeFunctions = map[string]scopeFunction{
+	"basename": basenameFunc, "dirname": dirnameFunc,
 	"file": fileFunc, "filehash": filehashFunc, "filesize": filesizeFunc, "exists": existsFunc, "files": filesFunc, "glob": globFunc,
 }
 
 // scopeFunctionTypes are what they return.
 var scopeFunctionTypes = map[string]cty.Type{
+	"basename": cty.String, "dirname": cty.String,
 	"file": cty.String, "filehash": cty.String, "filesize": cty.Number, "exists": cty.Bool, "files": cty.Map(cty.String), "glob": cty.List(cty.String),
 }
 
@@ -64,6 +66,15 @@ func artifactOf(e cas.Entry) engine.Artifact {
 	return a
 }
 
+// lost says that a could not be read: if the store lost it, what made it is done again.
+func lost(a engine.Artifact, err error) error {
+	err = fmt.Errorf("%s: %w", a.Name, err)
+	if errors.Is(err, cas.ErrNotFound) {
+		return &engine.LostError{Digest: a.Digest, Err: err}
+	}
+	return err
+}
+
 // entries walks the tree a.
 func (s *scope) entries(a engine.Artifact) func(func(cas.Entry, error) bool) {
 	rt := s.pkg.ws.runtime()
@@ -72,7 +83,16 @@ func (s *scope) entries(a engine.Artifact) func(func(cas.Entry, error) bool) {
 			yield(cas.Entry{}, fmt.Errorf("%s is not a directory", a.Name))
 		}
 	}
-	return cas.Walk(s.ctx, rt.Store, a.Digest)
+	return func(yield func(cas.Entry, error) bool) {
+		for e, err := range cas.Walk(s.ctx, rt.Store, a.Digest) {
+			if err != nil {
+				err = s.fail(lost(a, err))
+			}
+			if !yield(e, err) {
+				return
+			}
+		}
+	}
 }
 
 // content reads the text of an artifact.
@@ -86,7 +106,7 @@ func (s *scope) content(a engine.Artifact) (string, error) {
 	}
 	data, err := cas.ReadAll(s.ctx, rt.Store, a.Digest, maxText)
 	if err != nil {
-		return "", s.fail(fmt.Errorf("%s: %w", a.Name, err))
+		return "", s.fail(lost(a, err))
 	}
 	return text(a.Name, data)
 }
@@ -159,7 +179,7 @@ func (s *scope) sizeOf(a engine.Artifact) (int64, error) {
 	}
 	r, err := rt.Store.Open(s.ctx, a.Digest)
 	if err != nil {
-		return 0, s.fail(fmt.Errorf("%s: %w", a.Name, err))
+		return 0, s.fail(lost(a, err))
 	}
 	n, err := io.Copy(io.Discard, r)
 	return n, errors.Join(err, r.Close())

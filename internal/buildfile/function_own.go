@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math"
 	"net/url"
-	"path"
 	"slices"
 	"strings"
 
@@ -35,8 +34,6 @@ func ownFunctions() map[string]function.Function {
 		return stringFn(cty.Bool, []string{"string", "part"}, func(a []string) (cty.Value, error) { return cty.BoolVal(f(a[0], a[1])), nil })
 	}
 	return map[string]function.Function{
-		"basename":       str(func(s string) (string, error) { return path.Base(s), nil }),
-		"dirname":        str(func(s string) (string, error) { return path.Dir(s), nil }),
 		"gomod_escape":   str(module.EscapePath),
 		"urlencode":      str(func(s string) (string, error) { return url.QueryEscape(s), nil }),
 		"shellquote":     fn([]string{"value"}, "", shellquoteFunc),

@@ -29,9 +29,12 @@ type field struct {
 	raw bool
 	// one are the only values that it, or each of its elements, may have; nil allows all.
 	one []string
+	// later are values of the language that this version does not have.
+	later []string
 	// key is set for what enters the key of an instance.
 	key bool
-	doc string
+	// doc, preset and typeText are for the documentation: the meaning, the default, and the type where Go's says too little.
+	doc, preset, typeText string
 }
 
 // commonAttrs are the attributes of all targets that are handled here.
@@ -89,8 +92,8 @@ func structFields(t reflect.Type, index []int) []*field {
 		case ok:
 			opts := strings.Split(tag, ",")
 			f := &field{
-				name: opts[0], index: at, typ: sf.Type, doc: sf.Tag.Get("doc"), key: sf.Tag.Get("key") != "no",
-				one:      strings.Fields(sf.Tag.Get("one")),
+				name: opts[0], index: at, typ: sf.Type, doc: sf.Tag.Get("doc"), preset: sf.Tag.Get("default"), typeText: sf.Tag.Get("type"), key: sf.Tag.Get("key") != "no",
+				one: strings.Fields(sf.Tag.Get("one")), later: strings.Fields(sf.Tag.Get("later")),
 				required: slices.Contains(opts[1:], "required"), shape: slices.Contains(opts[1:], "shape"), source: slices.Contains(opts[1:], "source"),
 			}
 			f.raw = !f.shape && (sf.Type.Kind() == reflect.Interface || sf.Type == typeToolchains)

@@ -30,6 +30,9 @@ type Options struct {
 	File string
 	// Vars are assignments in the order of the command line.
 	Vars []VarAssignment
+	// VarFiles are files of lines NAME = VALUE for the variables of the current package, relative to Dir. What the command line gives
+	// wins over them, they over the environment.
+	VarFiles []string
 	// LookupEnv looks up CBUILD_VAR_NAME and the `env` of variables; nil means an empty environment.
 	LookupEnv func(string) (string, bool)
 	// Kinds are the rules.
@@ -79,6 +82,7 @@ type Workspace struct {
 	byLabel  map[engine.Label]*target
 	files    *files
 	ignore   []string
+	varFiles map[string]fileValue
 	rt       atomic.Pointer[rules.Runtime]
 	read     func(ctx context.Context, rt *rules.Runtime, row *engine.Row, o *engine.Outcome, name string) (engine.Value, error)
 	defaults []*target

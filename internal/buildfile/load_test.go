@@ -107,7 +107,7 @@ run "r" {
 		"plain names are not taken":     {nil, map[string]string{"text": "e"}, "[d 3 false d a]", ""},
 		"the last one counts":           {[]string{"text=x", "text=y"}, nil, "[y 3 false d a]", ""},
 		"qualified":                     {[]string{"//:text=x"}, nil, "[x 3 false d a]", ""},
-		"wrong type":                    {[]string{"num=many"}, nil, "", "gives \"many\": A number is required"},
+		"wrong type":                    {[]string{"num=many"}, nil, "", `gives "many", but it is a number, written like 3.`},
 		"unknown":                       {[]string{"txt=x"}, nil, "", `Did you mean "text"?`},
 		"unknown package":               {[]string{"//lib:text=x"}, nil, "", "Unknown package //lib"},
 		"no noncharacters from outside": {[]string{"text=\uFDD0"}, nil, "", "noncharacter"},

@@ -15,9 +15,10 @@ type local struct {
 	compiled *expr
 	open     bool
 
-	once  sync.Once
-	fixed cty.Value
-	diags hcl.Diagnostics
+	once   sync.Once
+	fixed  cty.Value
+	weight weight
+	diags  hcl.Diagnostics
 }
 
 func (p *pkg) declareLocals(b *hclsyntax.Block) {
@@ -61,9 +62,27 @@ func (p *pkg) compileLocals() {
 
 // value evaluates l for the user s.
 func (l *local) value(s *scope) (cty.Value, hcl.Diagnostics) {
-	if !l.compiled.constant() {
-		return l.compiled.Value(s.ectx)
+	if over := s.broke(l.attr.SrcRange); over != nil {
+		return cty.DynamicVal, over
 	}
-	l.once.Do(func() { l.fixed, l.diags = l.compiled.Value(newScope(noContext, s.pkg, nil, nil).ectx) })
-	return l.fixed, l.diags
+	if l.compiled.constant() {
+		l.once.Do(func() {
+			l.fixed, l.diags = l.compiled.Value(newScope(noContext, s.pkg, nil, nil).ectx)
+			l.weight = weigh(l.fixed)
+		})
+		return l.spent(s, l.fixed, l.weight, l.diags)
+	}
+	v, diags := l.compiled.Value(s.ectx)
+	return l.spent(s, v, weigh(v), diags)
+}
+
+// spent counts v, the value of l, of weight w.
+func (l *local) spent(s *scope, v cty.Value, w weight, diags hcl.Diagnostics) (cty.Value, hcl.Diagnostics) {
+	if diags.HasErrors() {
+		return cty.DynamicVal, hcl.Diagnostics{firstError(diags)} // who mentions l twice need not hear it twice
+	}
+	if err := s.spend(w); err != nil {
+		return cty.DynamicVal, tooLarge(l.attr.SrcRange, "local."+l.name, err)
+	}
+	return v, nil
 }

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/zclconf/go-cty/cty"
-
 	"cbuild/engine"
 )
 
@@ -78,26 +76,4 @@ func (s *scope) text(str string) engine.Text {
 		}
 		str = after
 	}
-}
-
-// anyMarks reports whether v holds a marked string anywhere.
-func anyMarks(v cty.Value) bool {
-	if v.IsNull() || !v.IsKnown() {
-		return false
-	}
-	switch t := v.Type(); {
-	case t == cty.String:
-		return hasMarks(v.AsString())
-	case t.IsPrimitiveType(), t.IsCapsuleType():
-		return false
-	case t.IsCollectionType() && t.ElementType().IsPrimitiveType() && t.ElementType() != cty.String:
-		return false
-	case v.CanIterateElements():
-		for it := v.ElementIterator(); it.Next(); {
-			if _, e := it.Element(); anyMarks(e) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -273,6 +273,9 @@ func validName(s string) bool {
 
 // noBlocks reports the blocks inside b, which holds attributes only.
 func (p *pkg) noBlocks(b *hclsyntax.Block) {
+	if p.broken {
+		return // the parser lost its way: the blocks may well be outside
+	}
 	for _, inner := range b.Body.Blocks {
 		p.diags.addf(p.src, inner.TypeRange, fmt.Sprintf("Unexpected block %q", inner.Type), "A %s has attributes only: write %s = { … }.", b.Type, inner.Type)
 	}

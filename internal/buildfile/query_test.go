@@ -239,24 +239,24 @@ func TestQueryForms(t *testing.T) {
 			}`, `{"same":1}`, `warning: query.q: item "same" of "URL/x2" differs from the one of "URL/x", which is kept`, "/x /x2",
 		},
 		"a circle": {
-			`query "q" { url = "URL/y", items = page.json, next = "y" }`, "error: invalid", "q[] invalid: next: page 0 leads back to page 0, URL/y", "/y",
+			`query "q" { url = "URL/y", items = page.json, next = "y" }`, "error: invalid", "q[] invalid: Invalid next\n  on BUILD.hcl line 4, in query \"q\":\n  4:  next = \"y\"\nPage 0 leads back to page 0, URL/y.", "/y",
 		},
 		"not JSON": {
 			`query "q" { url = "URL/lines", items = page.json }`, "error: invalid",
-			"q[] invalid: query.q, page 0, URL/lines: Unusable page\n  on BUILD.hcl line 1, in query \"q\":\n" +
+			"q[] invalid: page 0, URL/lines: Unusable page\n  on BUILD.hcl line 1, in query \"q\":\n" +
 				"  1: query \"q\" { url = \"URL/lines\", items = page.json }\nURL/lines is no JSON: invalid character 'l' looking for beginning of value.", "/lines",
 		},
 		"no key": {
 			`query "q" { url = "URL/deep", items = { for m in page.json.a : m.id => m } }`, "error: invalid",
-			"q[] invalid: query.q, page 0, URL/deep: No attribute \"id\"\n  on BUILD.hcl line 1, in query \"q\":\n" +
+			"q[] invalid: page 0, URL/deep: No attribute \"id\"\n  on BUILD.hcl line 1, in query \"q\":\n" +
 				"  1: query \"q\" { url = \"URL/deep\", items = { for m in page.json.a : m.id => m } }\nThe object is empty.", "/deep",
 		},
 		"a bad next": {
-			`query "q" { url = "URL/y", items = page.json, next = 1 }`, "error: invalid", "q[] invalid: next: want an address or null, for page 0 of URL/y", "/y",
+			`query "q" { url = "URL/y", items = page.json, next = 1 }`, "error: invalid", "q[] invalid: Invalid next\n  on BUILD.hcl line 4, in query \"q\":\n  4:  next = 1\nWant an address or null, for page 0 of URL/y.", "/y",
 		},
 		"next to a file": {
 			`query "q" { url = "URL/y", items = page.json, next = "file:///etc/passwd" }`, "error: invalid",
-			`q[] invalid: next: url: "file:///etc/passwd" is not an http or https address`, "/y",
+			"q[] invalid: Invalid next\n  on BUILD.hcl line 4, in query \"q\":\n  4:  next = \"file:///etc/passwd\"\n\"file:///etc/passwd\" is not an http or https address.", "/y",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -41,6 +41,10 @@ type scope struct {
 	// typing is more than 0 while what is not selected is evaluated for its type: nothing is read then.
 	typing int
 
+	// spent is what the evaluation put together so far.
+	spent weight
+	over  hcl.Diagnostics
+
 	artifacts []engine.Artifact
 	// unusable is the first reference that had no usable result: it decides what a failed evaluation is. One that succeeds all the
 	// same is none the worse.

@@ -75,7 +75,7 @@ func (p *pkg) checkSource(t *target, name string, rng hcl.Range) {
 		return
 	}
 	if owner := p.ws.owner(rel); owner != "" && owner != p.dir {
-		p.diags.addf(p.src, rng, "Input of another package", "%s belongs to the package //%s. Read an out of a target there, or move the file.", name, owner)
+		p.diags.addf(p.src, rng, "Input of another package", "%s belongs to the package //%s, whose targets alone may name it. Move the file, or the target.", name, owner)
 		return
 	}
 	if _, err := p.ws.files.root.Lstat(rel); err == nil {

@@ -71,6 +71,7 @@ type attribute struct {
 
 // declare runs through all packages: variables, then what targets are repeated for, so that references to them can be understood.
 func (w *Workspace) declare(diags *Diagnostics) {
+	w.varFiles = w.readVarFiles(diags)
 	for _, dir := range sortedKeys(w.packages) {
 		w.packages[dir].resolveVariables()
 	}
@@ -333,7 +334,7 @@ func isNull(e hclsyntax.Expression) bool {
 // surelySet reports whether e can't be null.
 func surelySet(e hclsyntax.Expression) bool {
 	switch e := unparen(e).(type) {
-	case *hclsyntax.TemplateExpr, *hclsyntax.TupleConsExpr, *hclsyntax.ObjectConsExpr, *hclsyntax.ForExpr:
+	case *hclsyntax.TemplateExpr, templateNode, *hclsyntax.TupleConsExpr, *hclsyntax.ObjectConsExpr, *hclsyntax.ForExpr:
 		return true
 	case *hclsyntax.LiteralValueExpr:
 		return !e.Val.IsNull()
@@ -399,7 +400,7 @@ func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 func (p *pkg) warnInterpolation(t *target, at *attribute) {
 	parts := []hclsyntax.Expression{unparen(at.expr.Expression)}
 	switch e := parts[0].(type) {
-	case *hclsyntax.TemplateExpr:
+	case templateNode:
 		parts = e.Parts
 	case *hclsyntax.TemplateWrapExpr:
 		parts = []hclsyntax.Expression{e.Wrapped}

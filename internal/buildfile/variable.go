@@ -17,8 +17,12 @@ type variable struct {
 	name        string
 	description string
 	typ         cty.Type
-	value       cty.Value
-	ok          bool
+	// defaults are those of the optional attributes in typ, if any.
+	defaults *typeexpr.Defaults
+	value    cty.Value
+	// origin says where the value comes from, as the beginning of a sentence.
+	origin string
+	ok     bool
 	// done is set once the value, good or bad, is decided.
 	done  bool
 	block *hclsyntax.Block
@@ -68,22 +72,28 @@ func (p *pkg) resolveVariable(v *variable) {
 	if !ok || !p.variableType(v, def, hasDefault) {
 		return
 	}
+	if !p.assignedByName(v) {
+		if given, ok := p.fromFile(v); given {
+			v.ok = ok && p.variableAllowed(v) && p.variableCheck(v)
+			return
+		}
+	}
 	raw, from, given := p.assigned(v)
 	switch {
 	case given:
-		value, err := parseValue(raw, v.typ)
+		value, err := v.parse(raw)
 		if err != nil {
-			p.diags.addf(p.src, v.block.DefRange(), "Invalid value for variable "+v.name, "%s gives %q: %s", from, raw, sentence(err))
+			p.diags.addf(p.src, v.block.DefRange(), "Invalid value for variable "+v.name, "%s gives %q, but %s.", from, raw, err)
 			return
 		}
-		v.value = value
+		v.value, v.origin = value, from+" gives"
 	case hasDefault:
-		value, err := convert.Convert(def, v.typ)
+		value, err := v.convert(def)
 		if err != nil {
 			p.diags.add(p.src, v.attrs["default"].Expr.Range(), "Invalid default", sentence(err))
 			return
 		}
-		v.value = value
+		v.value, v.origin = value, "The default is"
 	default:
 		p.diags.addf(p.src, v.block.DefRange(), "No value for variable "+v.name, "It has no default. Give it one on the command line: %s=VALUE", v.name)
 		return
@@ -104,12 +114,12 @@ func (p *pkg) variableDefault(v *variable) (def cty.Value, has, ok bool) {
 func (p *pkg) variableType(v *variable, def cty.Value, hasDefault bool) bool {
 	v.typ = cty.String
 	if a := v.attrs["type"]; a != nil {
-		typ, diags := typeexpr.TypeConstraint(a.Expr)
+		typ, defaults, diags := typeexpr.TypeConstraintWithDefaults(a.Expr)
 		if diags.HasErrors() {
 			p.diags.hcl(p.src, diags)
 			return false
 		}
-		v.typ = typ
+		v.typ, v.defaults = typ, defaults
 	} else if hasDefault && !def.IsNull() {
 		v.typ = def.Type()
 		// A tuple or object by default does not fix the number of its elements.
@@ -161,45 +171,84 @@ func (w *Workspace) checkAssignments(diags *Diagnostics) {
 		p := w.packages[dir]
 		if p == nil {
 			diags.plain("Unknown package //"+dir, didYouMean(dir, mapKeys(w.packages), "It has no "+FileName+"."))
-		} else if p.variables[a.Name] == nil {
+		} else if p.variables[a.Name] == nil && !p.broken {
 			diags.plain("Unknown variable "+a.Name, didYouMean(a.Name, mapKeys(p.variables), fmt.Sprintf("Declare it in %s: variable %q {}.", p.src.name, a.Name)))
 		}
 	}
 }
 
-// parseValue reads text as a value of typ: a string as it is, a list also comma-separated, everything else as an HCL literal.
-func parseValue(text string, typ cty.Type) (cty.Value, error) {
+// convert returns value as one of the variable's type, with the defaults of what it leaves out.
+func (v *variable) convert(value cty.Value) (cty.Value, error) {
+	if v.defaults != nil && !value.IsNull() {
+		value = v.defaults.Apply(value)
+	}
+	return convert.Convert(value, v.typ)
+}
+
+// parse reads text as a value of the variable: a string as it is, a list also comma-separated, everything else as an HCL literal.
+func (v *variable) parse(text string) (cty.Value, error) {
 	if err := foreign(text); err != nil {
 		return cty.NilVal, err
 	}
-	if typ == cty.String {
-		return cty.StringVal(text), nil
-	}
-	if typ.IsPrimitiveType() {
-		return convert.Convert(cty.StringVal(text), typ)
-	}
-	isList := typ.IsListType() || typ.IsSetType()
-	if isList && !strings.HasPrefix(strings.TrimSpace(text), "[") {
+	wrong := fmt.Errorf("it is %s, written like %s", noun(v.typ), sampleOf(v.typ))
+	isList := v.typ.IsListType() || v.typ.IsSetType()
+	value := cty.StringVal(text)
+	switch {
+	case v.typ.IsPrimitiveType():
+	case isList && !strings.HasPrefix(strings.TrimSpace(text), "["):
 		var elems []cty.Value
 		for part := range strings.SplitSeq(text, ",") {
 			if part = strings.TrimSpace(part); part != "" {
 				elems = append(elems, cty.StringVal(part))
 			}
 		}
-		return convert.Convert(cty.TupleVal(elems), typ)
+		value = cty.TupleVal(elems)
+	default:
+		if tooDeep([]byte(text)) != "" {
+			return cty.NilVal, wrong
+		}
+		e, diags := hclsyntax.ParseExpression([]byte(text), "value", hcl.InitialPos)
+		if diags.HasErrors() {
+			return cty.NilVal, wrong
+		}
+		if value, diags = e.Value(nil); diags.HasErrors() {
+			return cty.NilVal, wrong
+		}
 	}
-	if why := tooDeep([]byte(text)); why != "" {
-		return cty.NilVal, fmt.Errorf("%s", why)
+	value, err := v.convert(value)
+	if err != nil {
+		return cty.NilVal, wrong
 	}
-	e, diags := hclsyntax.ParseExpression([]byte(text), "value", hcl.InitialPos)
-	if diags.HasErrors() {
-		return cty.NilVal, diags
+	return value, nil
+}
+
+// noun writes a type with its indefinite article.
+func noun(typ cty.Type) string {
+	switch name := typ.FriendlyNameForConstraint(); {
+	case typ == cty.DynamicPseudoType:
+		return "any value"
+	case strings.ContainsAny(name[:1], "aeiou"):
+		return "an " + name
+	default:
+		return "a " + name
 	}
-	v, diags := e.Value(nil)
-	if diags.HasErrors() {
-		return cty.NilVal, diags
+}
+
+// sampleOf shows how a value of typ is written on the command line.
+func sampleOf(typ cty.Type) string {
+	switch {
+	case typ == cty.Number:
+		return "3"
+	case typ == cty.Bool:
+		return "true"
+	case typ.IsListType() || typ.IsSetType():
+		return "a,b or [\"a\", \"b\"]"
+	case typ.IsTupleType():
+		return "[\"a\", 1]"
+	case typ.IsMapType() || typ.IsObjectType():
+		return "{ NAME = \"VALUE\" }"
 	}
-	return convert.Convert(v, typ)
+	return "\"text\" or [1, 2]"
 }
 
 func (p *pkg) variableAllowed(v *variable) bool {
@@ -223,11 +272,16 @@ func (p *pkg) variableAllowed(v *variable) bool {
 			names = append(names, show(c))
 		}
 		if !found {
-			return fmt.Errorf("the value of variable %s is %s. %s", v.name, show(v.value), oneOf("Allowed are", names))
+			p.unfit(v, a, oneOf("Allowed are", names))
 		}
 		return nil
 	})
 	return found
+}
+
+// unfit reports that the attribute a of v does not allow its value.
+func (p *pkg) unfit(v *variable, a *hclsyntax.Attribute, why string) {
+	p.diags.addf(p.src, a.Expr.Range(), "Invalid value for variable "+v.name, "%s %s. %s", v.origin, show(v.value), why)
 }
 
 func show(v cty.Value) string {
@@ -256,7 +310,7 @@ func (p *pkg) variableCheck(v *variable) bool {
 			return err
 		}
 		if !holds {
-			return fmt.Errorf("variable %s is %s. %s", v.name, show(v.value), message)
+			p.unfit(v, a, message)
 		}
 		return nil
 	})
