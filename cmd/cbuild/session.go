@@ -246,7 +246,7 @@ func (s *session) bind(base, machine string) {
 	})
 	s.runtime = &rules.Runtime{
 		Store:      s.store,
-		Executor:   sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs")),
+		Executor:   withFaults(sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs"))),
 		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},
 		Pins:       s.lock,
 		System:     sandbox.NewSystem("/"),
