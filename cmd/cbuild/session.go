@@ -64,8 +64,11 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 	return w, nil
 }
 
-// quietLoad is load for completions: what is wrong is not shown.
+// quietLoad is load for completions, for which nobody has gone where -C says yet: what is wrong is not shown.
 func (c *cli) quietLoad() (*buildfile.Workspace, error) {
+	if err := c.chdir(); err != nil {
+		return nil, err
+	}
 	stderr := c.stderr
 	c.stderr = io.Discard
 	defer func() { c.stderr = stderr }()
