@@ -69,6 +69,9 @@ func TestData(t *testing.T) {
 		t.Errorf("the means are\n%s", got)
 	}
 	checkChart(t, w.read("cbuild-out/chart/chart.svg"))
+	if picture, err := os.ReadFile("../docs/chart.svg"); err != nil || w.read("cbuild-out/chart/chart.svg") != string(picture) {
+		t.Errorf("docs/chart.svg is not what the example draws: %v", err)
+	}
 	if again, _ := w.run(binary, "--offline"); len(again) != 11 {
 		t.Errorf("again: %d instances", len(again))
 	} else {
@@ -191,4 +194,39 @@ func TestMatrix(t *testing.T) {
 	if len(all) != 2*(4*3*2-4)+1 {
 		t.Errorf("%d instances after another exclusion", len(all))
 	}
+}
+
+// TestReadmeSample compares the sample in the README with the example that it is taken from.
+func TestReadmeSample(t *testing.T) {
+	readme, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example, err := os.ReadFile("data/BUILD.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, sample, found := strings.Cut(string(readme), "```hcl\n# examples/data: ")
+	sample, _, closed := strings.Cut(sample, "\n```")
+	if !found || !closed {
+		t.Fatal("README.md has no sample of examples/data")
+	}
+	_, sample, _ = strings.Cut(sample, "\n")
+	for block := range strings.SplitSeq(code(sample), "\n}\n") {
+		if block = strings.TrimSpace(block); !strings.Contains(code(string(example)), block) {
+			t.Errorf("examples/data has no\n%s", block)
+		}
+	}
+}
+
+// code returns the lines of HCL that are neither blank nor comments nor descriptions.
+func code(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		words := strings.TrimSpace(line)
+		if words != "" && !strings.HasPrefix(words, "#") && !strings.HasPrefix(words, "description") {
+			b.WriteString(strings.TrimRight(line, "\n") + "\n")
+		}
+	}
+	return b.String()
 }

@@ -133,7 +133,7 @@ func subcommand(cmd *cobra.Command, args []string) error {
 	return usagef("%s has no command %q. %s", cmd.CommandPath(), args[0], didYouMean(args[0], names, "It has "+strings.Join(names, ", ")+"."))
 }
 
-// chdir goes where -C says.
+// chdir goes where -C says, once.
 func (c *cli) chdir() error {
 	if c.flags.dir == "" {
 		return nil
@@ -141,5 +141,6 @@ func (c *cli) chdir() error {
 	if err := os.Chdir(c.flags.dir); err != nil {
 		return usagef("-C: %w", err)
 	}
+	c.flags.dir = ""
 	return nil
 }

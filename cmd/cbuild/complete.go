@@ -5,17 +5,19 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"cbuild/internal/buildfile"
 )
 
 // completeTargets offers the targets of the workspace to the shell, and the variables of the current package.
 func (c *cli) completeTargets(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	names, directive := c.completeLabels(nil, nil, toComplete)
 	w, _ := c.quietLoad()
-	if w == nil {
+	names, directive := labelsLike(w, toComplete), cobra.ShellCompDirectiveNoFileComp
+	if w == nil || toComplete == "" {
 		return names, directive
 	}
 	for _, v := range w.Variables() {
-		if v.Dir == w.Package && toComplete != "" && strings.HasPrefix(v.Name, toComplete) {
+		if v.Dir == w.Package && strings.HasPrefix(v.Name, toComplete) {
 			names = append(names, v.Name+"=\t"+v.Description)
 			directive |= cobra.ShellCompDirectiveNoSpace
 		}
@@ -26,20 +28,24 @@ func (c *cli) completeTargets(_ *cobra.Command, _ []string, toComplete string) (
 // completeLabels offers the targets of the workspace to the shell.
 func (c *cli) completeLabels(_ *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
 	w, _ := c.quietLoad()
+	return labelsLike(w, toComplete), cobra.ShellCompDirectiveNoFileComp
+}
+
+// labelsLike lists the targets whose labels begin so, as one would write them in the current directory.
+func labelsLike(w *buildfile.Workspace, prefix string) (names []string) {
 	if w == nil {
-		return nil, cobra.ShellCompDirectiveNoFileComp
+		return nil
 	}
-	var names []string
 	for _, t := range w.Targets {
 		name := t.Label.String()
-		if t.Label.Dir == w.Package && !strings.HasPrefix(toComplete, "/") {
+		if t.Label.Dir == w.Package && !strings.HasPrefix(prefix, "/") {
 			name = t.Label.Name
 		}
-		if strings.HasPrefix(name, toComplete) {
+		if strings.HasPrefix(name, prefix) {
 			names = append(names, name+"\t"+t.Rule)
 		}
 	}
-	return names, cobra.ShellCompDirectiveNoFileComp
+	return names
 }
 
 // completeChoice offers the words that a flag takes.

@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,12 +38,26 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil { //nolint:noctx // ends with the tests
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+	if err := goBuild(binary, "."); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
 }
+
+func goBuild(to string, args ...string) error {
+	cmd := exec.Command("go", append([]string{"build", "-o", to}, args...)...) //nolint:noctx // ends with the tests
+	cmd.Dir = sourceDir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// buggy builds cbuild-buggy, in which a run whose environment has CBUILD_FAULT=panic hits a bug.
+var buggy = sync.OnceValue(func() error {
+	return goBuild(filepath.Join(filepath.Dir(binary), "cbuild-buggy"), "-tags", "cbuild_faults", ".")
+})
 
 // Every script is a story about the built command: it has a home, a store and a state directory of its own outside of its workspace,
 // and a module proxy on loopback that knows only what the script adds to it.
@@ -88,6 +103,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	all := map[string]func(*testscript.TestScript, bool, []string){
 		"example":  example,
 		"exits":    exits,
+		"buggy":    func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(buggy()) },
 		"replace":  replaceText,
 		"flip":     flip,
 		"rot":      rot,

@@ -64,8 +64,11 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 	return w, nil
 }
 
-// quietLoad is load for completions: what is wrong is not shown.
+// quietLoad is load for completions, for which nobody has gone where -C says yet: what is wrong is not shown.
 func (c *cli) quietLoad() (*buildfile.Workspace, error) {
+	if err := c.chdir(); err != nil {
+		return nil, err
+	}
 	stderr := c.stderr
 	c.stderr = io.Discard
 	defer func() { c.stderr = stderr }()
@@ -246,7 +249,7 @@ func (s *session) bind(base, machine string) {
 	})
 	s.runtime = &rules.Runtime{
 		Store:      s.store,
-		Executor:   sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs")),
+		Executor:   withFaults(sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs"))),
 		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},
 		Pins:       s.lock,
 		System:     sandbox.NewSystem("/"),

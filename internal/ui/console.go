@@ -38,10 +38,10 @@ type Console struct {
 	opts ConsoleOptions
 
 	mu      sync.Mutex
-	running map[string]time.Duration       // guarded by mu; name → when it started
-	worked  map[engine.Label]time.Duration // guarded by mu; how long what was not cached took, by target
-	painted int                            // guarded by mu; lines in place now
-	build   *engine.Build                  // guarded by mu
+	running map[string]time.Duration // guarded by mu; name → when it started
+	worked  map[engine.Label]work    // guarded by mu; what was not cached, by target
+	painted int                      // guarded by mu; lines in place now
+	build   *engine.Build            // guarded by mu
 	start   time.Duration
 	shown   map[string]bool // guarded by mu; diagnostics
 	last    string          // guarded by mu; the last plain summary
@@ -49,7 +49,7 @@ type Console struct {
 
 // NewConsole returns a console that has shown nothing yet.
 func NewConsole(o ConsoleOptions) *Console {
-	return &Console{opts: o, running: make(map[string]time.Duration), worked: make(map[engine.Label]time.Duration), shown: make(map[string]bool), start: o.Clock.Elapsed()}
+	return &Console{opts: o, running: make(map[string]time.Duration), worked: make(map[engine.Label]work), shown: make(map[string]bool), start: o.Clock.Elapsed()}
 }
 
 // failureLines is how many lines of a failure's log are shown, and maxFailures how many failures.
@@ -121,7 +121,10 @@ func (c *Console) finished(e engine.Event) {
 	name := Address(e)
 	c.mu.Lock()
 	c.forget(name)
-	c.worked[e.Target.Label] += e.Took
+	if e.Took > 0 {
+		w := c.worked[e.Target.Label]
+		c.worked[e.Target.Label] = work{w.instances + 1, w.took + e.Took}
+	}
 	c.mu.Unlock()
 	if key := e.Outcome.Key; c.opts.Verbose > 1 && !key.IsZero() {
 		c.print(fmt.Sprintf("%s %s %v (cached: %v)", e.Outcome.Class(), clean(name), key, e.Outcome.Cached))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"regexp"
@@ -495,4 +496,68 @@ func TestFailuresAreShownOnce(t *testing.T) {
 	if !strings.Contains(out.String(), "further failures") {
 		t.Error("it is not told that there are more")
 	}
+}
+
+// TestTimeLeft looks at the estimate of a build in which ten rows are stored and ten are done, two at a time, each in a second.
+func TestTimeLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var keys []string
+		for i := range 20 {
+			keys = append(keys, fmt.Sprintf("k%02d", i))
+		}
+		var out bytes.Buffer
+		var mu sync.Mutex
+		cache := castest.NewMemoryActionCache()
+		pass := func(string) (*engine.Result, error) { return &engine.Result{}, nil }
+		build := func(keys []string, live bool) {
+			console := ui.NewConsole(ui.ConsoleOptions{
+				Out: &locked{&mu, &out}, Clock: clock.System, Live: live, Quiet: !live, Size: func() (int, int) { return 100, 24 },
+			})
+			target := works("run", "work", time.Second, keys, pass)
+			b := engine.New(engine.Options{Targets: []*engine.Target{target}, Cache: cache, Observer: console, Jobs: 4, Window: 64})
+			ctx, cancel := context.WithCancel(t.Context())
+			var watching sync.WaitGroup
+			watching.Go(func() { console.Watch(ctx, b) })
+			if err := b.Run(t.Context(), []engine.Want{{Label: target.Label}}); err != nil {
+				t.Error(err)
+			}
+			cancel()
+			watching.Wait()
+		}
+		build(keys[:10], false)
+		var building sync.WaitGroup
+		building.Go(func() { build(keys, true) })
+		time.Sleep(500 * time.Millisecond)
+		synctest.Wait()
+		mu.Lock()
+		early := out.String()
+		mu.Unlock()
+		if !strings.Contains(early, "10/20") || strings.Contains(early, "left") {
+			t.Errorf("before anything was done: %q", early)
+		}
+		time.Sleep(1650 * time.Millisecond)
+		synctest.Wait()
+		mu.Lock()
+		later := out.String()[len(early):]
+		mu.Unlock()
+		if last := later[max(0, strings.LastIndex(later, "14/20")):]; !strings.Contains(last, "about 4s left  4 running") {
+			t.Errorf("when 6 are left, two at a time: %q", last)
+		}
+		building.Wait()
+		if lines := strings.Count(early+later, "running"); lines > 22 {
+			t.Errorf("painted %d times in 2.15 s", lines)
+		}
+	})
+}
+
+// locked is a writer that is read at the same time.
+type locked struct {
+	mu *sync.Mutex
+	w  io.Writer
+}
+
+func (l *locked) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }

@@ -131,26 +131,29 @@ func (c *Console) runningLine(progress []engine.Progress) string {
 	return line
 }
 
-// left estimates how long what is not done will take: the rows that are left of each target, at the pace of its rows so far. What was
-// cached took no time, so only what is done anew makes it longer. It is 0 while nothing can be said: before there is a pace, and
+// work is how many instances of a target were done in this build, and how long they took, one after the other.
+type work struct {
+	instances int
+	took      time.Duration
+}
+
+// left estimates how long what is not done will take: as if all of it had to be done anew, at the pace of what was, as much side by side as
+// now. What was cached took no time and says nothing about the rest. It is 0 while nothing can be said: before there is a pace, and
 // while a target may get more rows. c.mu is held.
 func (c *Console) left(progress []engine.Progress) time.Duration {
-	var left, worked time.Duration
+	var left time.Duration
 	for _, p := range progress {
 		if p.Open {
 			return 0
 		}
-		took := c.worked[p.Target.Label]
-		worked += took
-		if p.Done > 0 {
-			left += took / time.Duration(p.Done) * time.Duration(p.Total-p.Done)
+		w := c.worked[p.Target.Label]
+		if w.instances == 0 || p.Done == 0 {
+			continue
 		}
+		instances := p.Counts.Total*p.Total/p.Done - p.Counts.Total // a row may be several
+		left += w.took / time.Duration(w.instances) * time.Duration(instances)
 	}
-	sides := 1.0 // how much was done side by side
-	if since := c.opts.Clock.Elapsed() - c.start; since > 0 {
-		sides = max(1, worked.Seconds()/since.Seconds())
-	}
-	return time.Duration(float64(left) / sides)
+	return left / time.Duration(max(1, len(c.running)))
 }
 
 // rough writes an estimate, which has no tenths of seconds.
