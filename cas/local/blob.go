@@ -29,6 +29,7 @@ func (l *Local) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 	if d.Function != cas.BLAKE3 {
 		return nil, notFound(d)
 	}
+	l.pins.add(&d.Hash)
 	if data, ok := l.packed(d); ok {
 		return io.NopCloser(bytes.NewReader(data)), nil
 	}

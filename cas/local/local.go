@@ -52,8 +52,14 @@ type Local struct {
 	packCount  atomic.Uint32 // of this process
 	sync       syncer
 	condemned  condemned
+	sightings  sightings
+	pins       pins
 	checked    checked
 	codec      codec
+
+	firstBeat sync.Once
+	beating   sync.Mutex
+	beats     uint64 // guarded by beating
 
 	tell       func(string)
 	told       sync.Map // of kinds of warnings
@@ -84,7 +90,7 @@ func Open(dir string, opts Options) (*Local, error) {
 	}
 	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn}
 	rand.Read(l.id[:]) // it never fails
-	l.temp.store, l.writer.store, l.sync.store = l, l, l
+	l.temp.store, l.writer.store, l.sync.store, l.pins.store = l, l, l, l
 	l.packs.init(l, []string{l.dir})
 	if err := l.codec.init(); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
@@ -150,6 +156,10 @@ func (l *Local) Close() error {
 		}
 	}
 	l.sync.sync()
+	l.pins.close()
+	if l.beats > 0 {
+		_ = l.fs.Remove(l.agentPath(l.id)) // a beat that stands still means nothing
+	}
 	// What could not be sealed stays provably that of a dead process: the next who opens the store does it.
 	err = errors.Join(err, l.temp.close(err == nil))
 	return errors.Join(err, l.packs.close())
