@@ -151,8 +151,8 @@ func (l *Local) has(d cas.Digest) (bool, error) {
 			return true, nil
 		}
 	}
-	_, ok, err := l.find(d)
-	return ok, err
+	name, _, err := l.find(d)
+	return name != "", err
 }
 
 // sound reports whether the store has d and its content was or is now found right. Trouble means no: who asks then writes it anew.
@@ -160,14 +160,14 @@ func (l *Local) sound(ctx context.Context, d cas.Digest) bool {
 	if _, ok := l.packed(d); ok {
 		return true
 	}
-	form, ok, err := l.find(d)
-	if err != nil || !ok {
+	name, form, err := l.find(d)
+	if err != nil || name == "" {
 		return false
 	}
 	if l.checked.has(d.Hash) {
 		return true
 	}
-	r, err := l.openForm(ctx, d, form)
+	r, err := l.openForm(ctx, name, d, form)
 	if err != nil {
 		return false
 	}

@@ -28,6 +28,8 @@ func (l *Local) leasePath(k engine.Key) string {
 	return filepath.Join(l.own, "leases", hex.EncodeToString(k[:]))
 }
 
+var _ engine.Leaser = (*Local)(nil)
+
 // A holder is who has a lease.
 type holder struct {
 	id  [16]byte

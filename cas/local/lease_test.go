@@ -216,7 +216,7 @@ func TestWhoWasTakenForDeadGoesOn(t *testing.T) {
 func TestLeasesAreNoTrouble(t *testing.T) {
 	dir := t.TempDir()
 	put(t, open(t, dir), []byte("a"))
-	l := openWith(t, dir, Options{FS: readOnly{vfs.OS}})
+	l := openWith(t, dir, Options{FS: readOnly{vfs.OS, dir}})
 	release, ok := l.Try(t.Context(), leaseKey)
 	if !ok {
 		t.Error("a store that can't be written keeps work from being done")

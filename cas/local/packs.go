@@ -33,12 +33,9 @@ type listing struct {
 	done  bool
 }
 
-func (s *packs) init(l *Local, dirs []string) {
+func (s *packs) init(l *Local) {
 	s.store = l
 	s.known = make(map[packID]*pack)
-	for _, d := range dirs {
-		s.listed = append(s.listed, listing{dir: d + "/pack"})
-	}
 	s.list.Store(new([]*pack))
 }
 
@@ -50,6 +47,11 @@ func (s *packs) refresh(force bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
+	if s.listed == nil {
+		for _, d := range s.store.dirs {
+			s.listed = append(s.listed, listing{dir: d + "/pack"})
+		}
+	}
 	for i := range s.listed {
 		if derr := s.relist(&s.listed[i], force); err == nil {
 			err = derr
@@ -249,7 +251,7 @@ func (s *packs) close() (err error) {
 		err = errors.Join(err, p.close())
 	}
 	clear(s.known)
-	s.listed = nil
+	s.listed = []listing{}
 	s.publish()
 	return err
 }

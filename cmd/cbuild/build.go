@@ -116,7 +116,7 @@ func (r *run) prepare() {
 		window = max(64, 4*f.jobs)
 	}
 	r.build = engine.New(engine.Options{
-		Targets: r.workspace.Targets, Cache: r.store, Observer: r.observer,
+		Targets: r.workspace.Targets, Cache: r.store, Leases: r.store, Observer: r.observer,
 		Jobs: f.jobs, Connections: f.connections, Window: window, DiskAhead: f.diskAhead,
 		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
 	})
