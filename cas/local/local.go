@@ -50,6 +50,7 @@ type Local struct {
 	readOnly   bool // set by Open
 	temp       incarnation
 	packs      packs
+	trash      packs // that a collection took away; they are read when nothing else has a blob
 	writer     writer
 	packCount  atomic.Uint32 // of this process
 	sync       syncer
@@ -93,7 +94,13 @@ func Open(dir string, opts Options) (*Local, error) {
 	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn}
 	rand.Read(l.id[:]) // it never fails
 	l.temp.store, l.writer.store, l.sync.store, l.pins.store = l, l, l, l
-	l.packs.init(l)
+	l.packs.init(l, func() (dirs []string) {
+		for _, d := range l.dirs {
+			dirs = append(dirs, d+"/pack")
+		}
+		return dirs
+	})
+	l.trash.init(l, func() []string { return []string{l.own + "/trash"} })
 	if err := l.codec.init(); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -195,7 +202,7 @@ func (l *Local) Close() error {
 	}
 	// What could not be sealed stays provably that of a dead process: the next who opens the store does it.
 	err = errors.Join(err, l.temp.close(err == nil))
-	return errors.Join(err, l.packs.close())
+	return errors.Join(err, l.packs.close(), l.trash.close())
 }
 
 // working starts what goes on beside the writing, once. It ends in Close.

@@ -190,7 +190,7 @@ func (p *pack) find(hash *[32]byte, c class) (entry, bool) {
 			return e, ok
 		}
 	}
-	if q := p.store.packs.demote(p); q != nil {
+	if q := p.store.demote(p); q != nil {
 		return q.table.find(hash, c)
 	}
 	return entry{}, false

@@ -17,6 +17,7 @@ const relist = time.Second
 // packs are the packs of a store: those of dead writers, of others who are writing, and our own.
 type packs struct {
 	store *Local
+	dirs  func() []string // in which they lie
 	list  atomic.Pointer[[]*pack]
 
 	// mu is held over reading: who else wants to look for news waits for those that are just being read.
@@ -33,8 +34,8 @@ type listing struct {
 	done  bool
 }
 
-func (s *packs) init(l *Local) {
-	s.store = l
+func (s *packs) init(l *Local, dirs func() []string) {
+	s.store, s.dirs = l, dirs
 	s.known = make(map[packID]*pack)
 	s.list.Store(new([]*pack))
 }
@@ -48,8 +49,8 @@ func (s *packs) refresh(force bool) error {
 	defer s.mu.Unlock()
 	var err error
 	if s.listed == nil {
-		for _, d := range s.store.dirs {
-			s.listed = append(s.listed, listing{dir: d + "/pack"})
+		for _, d := range s.dirs() {
+			s.listed = append(s.listed, listing{dir: d})
 		}
 	}
 	for i := range s.listed {
@@ -187,7 +188,8 @@ func (p *pack) openIndex() (err error) {
 }
 
 // demote replaces a pack whose index fails by one with a table. It returns nil if the pack can't be read either.
-func (s *packs) demote(p *pack) *pack {
+func (l *Local) demote(p *pack) *pack {
+	s := &l.packs
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q := s.known[p.id]; q != p {

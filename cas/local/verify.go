@@ -64,7 +64,7 @@ func (l *Local) verifyPack(ctx context.Context, p *pack, rep *Report) error {
 	indexed, err := p.slots()
 	if err != nil {
 		rep.Damaged = append(rep.Damaged, l.relative(p.dir+"/"+p.id.String()+indexSuffix))
-		if p = l.packs.demote(p); p == nil {
+		if p = l.demote(p); p == nil {
 			return nil
 		}
 		indexed = p.table.list()
