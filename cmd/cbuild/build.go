@@ -87,8 +87,9 @@ func (r *run) run() error {
 	r.prepare()
 	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
 	r.evaluate()
-	err = r.finish()
-	return r.tellFinished(err)
+	err = r.tellFinished(r.finish())
+	r.collect()
+	return err
 }
 
 // tellFinished emits the last event. Events that could not be written are trouble, unless there is something graver.
