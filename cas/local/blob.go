@@ -22,10 +22,18 @@ func notFound(d cas.Digest) error { return fmt.Errorf("blob %v: %w", d, cas.ErrN
 // Open is cas.Store's. The content is checked before the first reader in this process gets any of it. What can't be read, or is damaged
 // at a second reading too, is a miss. A miss is one only when nobody else has written the blob meanwhile.
 func (l *Local) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
+	l.counters.opens.Add(1)
+	if d.Function == cas.BLAKE3 {
+		l.pins.add(&d.Hash)
+	}
+	return l.get(ctx, d)
+}
+
+// get is Open for whoever does not use the blob: collectors must not keep what they look at.
+func (l *Local) get(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	l.counters.opens.Add(1)
 	if d.Function != cas.BLAKE3 {
 		return nil, notFound(d)
 	}
@@ -41,6 +49,9 @@ func (l *Local) Open(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 	}
 	if data, ok := l.packed(d); ok {
 		return io.NopCloser(bytes.NewReader(data)), nil
+	}
+	if l.salvage(ctx, d) {
+		return l.get(ctx, d)
 	}
 	return nil, miss
 }
@@ -123,11 +134,11 @@ func (l *Local) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		ok, err := l.has(d)
+		ok, err := l.has(ctx, d)
 		if err == nil && !ok && !refreshed {
 			refreshed = true
 			if err = l.packs.refresh(false); err == nil {
-				ok, err = l.has(d)
+				ok, err = l.has(ctx, d)
 			}
 		}
 		if err != nil {
@@ -141,7 +152,7 @@ func (l *Local) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 }
 
 // has reports whether the store has d, as far as indexes, names and sizes tell.
-func (l *Local) has(d cas.Digest) (bool, error) {
+func (l *Local) has(ctx context.Context, d cas.Digest) (bool, error) {
 	if d.Function != cas.BLAKE3 {
 		return false, nil
 	}
@@ -150,8 +161,8 @@ func (l *Local) has(d cas.Digest) (bool, error) {
 			return true, nil
 		}
 	}
-	_, ok, err := l.find(d)
-	return ok, err
+	name, _, err := l.find(d)
+	return name != "" || err == nil && l.salvage(ctx, d), err
 }
 
 // sound reports whether the store has d and its content was or is now found right. Trouble means no: who asks then writes it anew.
@@ -159,14 +170,14 @@ func (l *Local) sound(ctx context.Context, d cas.Digest) bool {
 	if _, ok := l.packed(d); ok {
 		return true
 	}
-	form, ok, err := l.find(d)
-	if err != nil || !ok {
+	name, form, err := l.find(d)
+	if err != nil || name == "" {
 		return false
 	}
 	if l.checked.has(d.Hash) {
 		return true
 	}
-	r, err := l.openForm(ctx, d, form)
+	r, err := l.openForm(ctx, name, d, form)
 	if err != nil {
 		return false
 	}

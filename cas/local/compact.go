@@ -100,18 +100,6 @@ func (l *Local) discardPack(p *pack) error {
 	return nil
 }
 
-// toTrash moves a file to trash.
-func (l *Local) toTrash(name string) error {
-	to := filepath.Join(l.own, "trash", filepath.Base(name))
-	err := l.fs.Rename(name, to)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = l.fs.MkdirAll(filepath.Dir(to), 0o777); err == nil {
-			err = l.fs.Rename(name, to)
-		}
-	}
-	return err
-}
-
 // forgive removes the marks of frames of a pack that is gone.
 func (l *Local) forgive(id packID) {
 	entries, _ := l.fs.ReadDir(filepath.Join(l.own, "quarantine"))

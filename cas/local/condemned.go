@@ -56,13 +56,15 @@ func (c *condemned) any(id packID) bool {
 
 // load reads the marks. Without them damage is found again.
 func (c *condemned) load(l *Local) {
-	entries, _ := l.fs.ReadDir(filepath.Join(l.dir, "quarantine"))
-	for _, e := range entries {
-		name, offset, ok := strings.Cut(e.Name(), "@")
-		id, ok2 := parsePackID(name)
-		n, err := strconv.ParseUint(offset, 10, 32)
-		if ok && ok2 && err == nil {
-			c.add(frameRef{id, uint32(n)})
+	for _, dir := range l.dirs {
+		entries, _ := l.fs.ReadDir(filepath.Join(dir, "quarantine"))
+		for _, e := range entries {
+			name, offset, ok := strings.Cut(e.Name(), "@")
+			id, ok2 := parsePackID(name)
+			n, err := strconv.ParseUint(offset, 10, 32)
+			if ok && ok2 && err == nil {
+				c.add(frameRef{id, uint32(n)})
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -231,29 +232,129 @@ func readDamaged(t *testing.T, dir string, fsys vfs.FS) (missed bool) {
 	return missed || r == nil
 }
 
-// readOnly is a file system that can't be written, even by root.
-type readOnly struct{ vfs.FS }
+// readOnly is a file system of which what lies below a directory can't be written, even by root.
+type readOnly struct {
+	vfs.FS
+	below string
+}
 
-func (readOnly) Create(string, os.FileMode) (vfs.File, error) { return nil, syscall.EROFS }
-func (readOnly) Rename(string, string) error                  { return syscall.EROFS }
-func (readOnly) Remove(string) error                          { return syscall.EROFS }
-func (readOnly) RemoveAll(string) error                       { return syscall.EROFS }
-func (readOnly) MkdirAll(string, os.FileMode) error           { return syscall.EROFS }
+func (r readOnly) check(name string) error {
+	if strings.HasPrefix(name, r.below) {
+		return &os.PathError{Op: "write", Path: name, Err: syscall.EROFS}
+	}
+	return nil
+}
+
+func (r readOnly) Create(name string, perm os.FileMode) (vfs.File, error) {
+	if err := r.check(name); err != nil {
+		return nil, err
+	}
+	return r.FS.Create(name, perm)
+}
+
+func (r readOnly) Append(name string, perm os.FileMode) (vfs.File, error) {
+	if err := r.check(name); err != nil {
+		return nil, err
+	}
+	return r.FS.Append(name, perm)
+}
+
+func (r readOnly) Rename(from, to string) error {
+	if err := errors.Join(r.check(from), r.check(to)); err != nil {
+		return err
+	}
+	return r.FS.Rename(from, to)
+}
+
+func (r readOnly) Remove(name string) error {
+	if err := r.check(name); err != nil {
+		return err
+	}
+	return r.FS.Remove(name)
+}
+
+func (r readOnly) RemoveAll(name string) error {
+	if err := r.check(name); err != nil {
+		return err
+	}
+	return r.FS.RemoveAll(name)
+}
+
+func (r readOnly) MkdirAll(name string, perm os.FileMode) error {
+	if err := r.check(name); err != nil {
+		return err
+	}
+	return r.FS.MkdirAll(name, perm)
+}
 
 func TestAReadOnlyStoreServesHits(t *testing.T) {
 	dir := t.TempDir()
 	if err := story(t, dir, vfs.OS); err != nil {
 		t.Fatal(err)
 	}
-	if readDamaged(t, dir, readOnly{vfs.OS}) {
+	if readDamaged(t, dir, readOnly{vfs.OS, dir}) {
 		t.Error("what is there can't be read")
 	}
-	l, err := Open(dir, Options{FS: readOnly{vfs.OS}})
+	l, err := Open(dir, Options{FS: readOnly{vfs.OS, dir}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if _, err := cas.PutBytes(t.Context(), l, []byte("new")); !errors.Is(err, syscall.EROFS) {
 		t.Errorf("err = %v", err)
+	}
+}
+
+// What is new goes to a private directory if the store can't be written, and both are one store for who has both.
+func TestAReadOnlyStoreWithAPrivateOne(t *testing.T) {
+	dir, private := t.TempDir(), filepath.Join(t.TempDir(), "private")
+	if err := story(t, dir, vfs.OS); err != nil {
+		t.Fatal(err)
+	}
+	old := goldenRecord(1)
+	l := open(t, dir)
+	if err := errors.Join(l.Record(t.Context(), old), l.Close()); err != nil {
+		t.Fatal(err)
+	}
+	before := files(t, dir)
+	large := castest.Content(7, 3*chunk)
+	for range 2 {
+		var said []string
+		l, err := Open(dir, Options{FS: readOnly{vfs.OS, dir}, Private: private, Warn: func(s string) { said = append(said, s) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, data := range append(storyBlobs, []byte("new"), large) {
+			put(t, l, data)
+			if !finds(t, l, data) {
+				t.Error("a blob is not found")
+			}
+		}
+		newer := goldenRecord(1)
+		newer.Result = &engine.Result{}
+		if err := l.Record(t.Context(), newer); err != nil {
+			t.Fatal(err)
+		}
+		if r, reason, err := l.Lookup(t.Context(), engine.Key{1}, engine.Conditions{}, engine.LookupNormal); r == nil || r.Status != engine.Pass {
+			t.Errorf("the new result does not hide the old one: %+v, %s, %v", r, reason, err)
+		}
+		if s := l.Stats(); s.Existing < int64(len(storyBlobs)) {
+			t.Errorf("what the store has was written again: %+v", s)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(said) != 1 || !strings.Contains(said[0], private) {
+			t.Errorf("%q", said)
+		}
+	}
+	if after := files(t, dir); !slices.Equal(before, after) {
+		t.Errorf("the store was written: %v", after)
+	}
+	if !finds(t, open(t, private), large) || finds(t, open(t, private), storyBlobs[0]) {
+		t.Error("the private store has other things than what is new")
+	}
+	if r, _, _ := open(t, dir).Lookup(t.Context(), engine.Key{1}, engine.Conditions{Sandbox: engine.SandboxFull}, engine.LookupNormal); r == nil || r.Status != engine.Fail {
+		t.Errorf("%+v", r)
 	}
 }
 
@@ -279,7 +380,7 @@ func TestEveryByteOfARecordCounts(t *testing.T) {
 func TestVerifyLooksAgainAtWhatWasChecked(t *testing.T) {
 	l := open(t, t.TempDir())
 	d := put(t, l, castest.Content(1, chunk))
-	if err := rewrite(l.blobPath(d, raw), castest.Content(2, chunk)); err != nil {
+	if err := rewrite(blobIn(l.dir, d, raw), castest.Content(2, chunk)); err != nil {
 		t.Fatal(err)
 	}
 	if rep, err := l.Verify(t.Context(), Sample{}); err != nil || len(rep.Damaged) != 1 {

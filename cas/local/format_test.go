@@ -363,3 +363,51 @@ func TestFramesAreBoundToTheirPlace(t *testing.T) {
 		}
 	}
 }
+
+func TestSmallFormatsAreGolden(t *testing.T) {
+	a := agent{counter: 3, host: "ci-3", pid: 7, packs: map[uint32]int64{2: 4096}}
+	golden(t, "agent", a.encode())
+	got, ok := decodeAgent(a.encode())
+	if !ok || got.counter != 3 || got.host != "ci-3" || got.pid != 7 || got.packs[2] != 4096 {
+		t.Errorf("%+v, %v", got, ok)
+	}
+	dir := t.TempDir()
+	l, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.id = goldenID
+	d := put(t, l, []byte("a"))
+	if _, ok := l.Try(t.Context(), engine.Key(d.Hash)); !ok {
+		t.Error("a lease that nobody has is held")
+	}
+	lease, err := os.ReadFile(l.leasePath(engine.Key(d.Hash)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "lease", lease)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	pins, err := os.ReadFile(l.pins.path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "pins", pins)
+}
+
+func FuzzAgent(f *testing.F) {
+	a := agent{counter: 3, host: "ci-3", pid: 7, packs: map[uint32]int64{2: 4096}}
+	f.Add(a.encode())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		_, _ = decodeAgent(data)
+		data = append([]byte(agentMagic), data...)
+		got, ok := decodeAgent(fmt.Appendf(data, "sum %08x\n", crc32.Checksum(data, castagnoli)))
+		if !ok {
+			t.Error("a right checksum is refused")
+		}
+		if again, ok := decodeAgent(got.encode()); !ok || again.counter != got.counter || again.host != got.host {
+			t.Errorf("%+v becomes %+v", got, again)
+		}
+	})
+}

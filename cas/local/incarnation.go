@@ -140,7 +140,9 @@ func (l *Local) sweep() {
 			continue
 		}
 		var id [16]byte
-		if n, err := hex.Decode(id[:], []byte(e.Name()[:min(32, len(e.Name()))])); err != nil || n < len(id) || l.heal(id) {
+		if n, err := hex.Decode(id[:], []byte(e.Name()[:min(32, len(e.Name()))])); err == nil && n == len(id) {
+			l.bury(id)
+		} else {
 			_ = l.fs.RemoveAll(dir)
 		}
 	}

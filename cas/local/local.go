@@ -10,6 +10,7 @@ package local
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +41,8 @@ type Options struct {
 // concurrently.
 type Local struct {
 	dir        string
-	own        string // where new things go: dir, or the private directory
+	own        string   // where new things go: dir, or the private directory
+	dirs       []string // both, where they differ
 	id         [16]byte
 	fs         vfs.FS
 	clock      clock.Clock
@@ -48,12 +50,19 @@ type Local struct {
 	readOnly   bool // set by Open
 	temp       incarnation
 	packs      packs
+	trash      packs // that a collection took away; they are read when nothing else has a blob
 	writer     writer
 	packCount  atomic.Uint32 // of this process
 	sync       syncer
 	condemned  condemned
+	sightings  sightings
+	pins       pins
 	checked    checked
 	codec      codec
+
+	firstBeat sync.Once
+	beating   sync.Mutex
+	beats     uint64 // guarded by beating
 
 	tell       func(string)
 	told       sync.Map // of kinds of warnings
@@ -84,8 +93,14 @@ func Open(dir string, opts Options) (*Local, error) {
 	}
 	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn}
 	rand.Read(l.id[:]) // it never fails
-	l.temp.store, l.writer.store, l.sync.store = l, l, l
-	l.packs.init(l, []string{l.dir})
+	l.temp.store, l.writer.store, l.sync.store, l.pins.store = l, l, l, l
+	l.packs.init(l, func() (dirs []string) {
+		for _, d := range l.dirs {
+			dirs = append(dirs, d+"/pack")
+		}
+		return dirs
+	})
+	l.trash.init(l, func() []string { return []string{l.own + "/trash"} })
 	if err := l.codec.init(); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -97,11 +112,17 @@ func Open(dir string, opts Options) (*Local, error) {
 }
 
 func (l *Local) open(private string) error {
-	if err := l.openDir(); err != nil {
+	if err := l.openDir(l.dir); err != nil {
 		return err
 	}
-	if err := l.openVersion(); err != nil {
+	if err := l.openVersion(l.dir); err != nil {
 		return err
+	}
+	l.dirs = []string{l.dir}
+	if private != "" && (l.readOnly || !l.writable()) {
+		if err := l.openPrivate(private); err != nil {
+			return err
+		}
 	}
 	l.condemned.load(l)
 	if err := l.packs.refresh(true); err != nil {
@@ -114,10 +135,39 @@ func (l *Local) open(private string) error {
 	return nil
 }
 
-func (l *Local) openDir() error {
-	switch fi, err := l.fs.Stat(l.dir); {
+// writable tries to make something in the store. Trouble of other kinds is for those who really write.
+func (l *Local) writable() bool {
+	probe := filepath.Join(l.dir, "tmp", hex.EncodeToString(l.id[:]))
+	err := l.fs.MkdirAll(probe, 0o777)
+	if err == nil {
+		_ = l.fs.Remove(probe) // it goes with the next sweep else
+	}
+	return !unwritable(err)
+}
+
+// openPrivate makes a directory of our own the place of what is new. It has the form of a store.
+func (l *Local) openPrivate(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	l.readOnly = false
+	if err := l.openDir(dir); err != nil {
+		return fmt.Errorf("private directory %s: %w", dir, err)
+	}
+	l.own = dir
+	if err := l.openVersion(dir); err != nil {
+		return fmt.Errorf("private directory %s: %w", dir, err)
+	}
+	l.dirs = []string{dir, l.dir}
+	l.warn("private", "The store "+l.dir+" can't be written: what is new goes to "+dir+".")
+	return nil
+}
+
+func (l *Local) openDir(dir string) error {
+	switch fi, err := l.fs.Stat(dir); {
 	case errors.Is(err, fs.ErrNotExist):
-		return l.fs.MkdirAll(l.dir, 0o777)
+		return l.fs.MkdirAll(dir, 0o777)
 	case err != nil:
 		return err
 	case !fi.IsDir():
@@ -126,13 +176,9 @@ func (l *Local) openDir() error {
 	return nil
 }
 
-// orReadOnly turns the error of a store that can't be written into reading only.
-func (l *Local) orReadOnly(err error) error {
-	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
-		l.readOnly = true
-		return nil
-	}
-	return err
+// unwritable reports whether err says that a store is for reading only.
+func unwritable(err error) bool {
+	return errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission)
 }
 
 // Close seals and syncs what was written and removes the store's temporary files. Readers that Open returned stay good.
@@ -150,9 +196,13 @@ func (l *Local) Close() error {
 		}
 	}
 	l.sync.sync()
+	l.pins.close()
+	if l.beats > 0 {
+		_ = l.fs.Remove(l.agentPath(l.id)) // a beat that stands still means nothing
+	}
 	// What could not be sealed stays provably that of a dead process: the next who opens the store does it.
 	err = errors.Join(err, l.temp.close(err == nil))
-	return errors.Join(err, l.packs.close())
+	return errors.Join(err, l.packs.close(), l.trash.close())
 }
 
 // working starts what goes on beside the writing, once. It ends in Close.

@@ -131,7 +131,7 @@ func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
 		"begins as one": {append(castest.Content(3, chunk), make([]byte, 1<<20)...), raw},
 	} {
 		d := put(t, l, c.data)
-		if _, err := os.Stat(l.blobPath(d, c.form)); err != nil {
+		if _, err := os.Stat(blobIn(l.dir, d, c.form)); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -309,7 +309,7 @@ func TestPassesWhoseBlobsAreLostYield(t *testing.T) {
 	if record("second"); chosen() != first || l.Stats().Differing != 1 {
 		t.Error("another result was chosen although the blobs of the first are there")
 	}
-	if err := os.Remove(l.blobPath(cas.Of(append([]byte("first"), make([]byte, chunk)...)), compressed)); err != nil {
+	if err := os.Remove(blobIn(l.dir, cas.Of(append([]byte("first"), make([]byte, chunk)...)), compressed)); err != nil {
 		t.Fatal(err)
 	}
 	if third := record("third"); chosen() != third {

@@ -27,8 +27,6 @@ const (
 // forms is in the order in which they are tried.
 var forms = [...]form{raw, compressed}
 
-func (l *Local) blobPath(d cas.Digest, f form) string { return blobIn(l.dir, d, f) }
-
 func blobIn(dir string, d cas.Digest, f form) string {
 	hex := d.Hex()
 	return dir + "/blob/" + hex[:2] + "/" + hex + string(f)
@@ -37,21 +35,22 @@ func blobIn(dir string, d cas.Digest, f form) string {
 // openLoose opens d if it has a file of its own.
 func (l *Local) openLoose(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 	miss := notFound(d)
-	for _, form := range forms {
-		r, err := l.openForm(ctx, d, form)
-		if !errors.Is(err, cas.ErrNotFound) {
-			return r, err
-		}
-		if errors.Is(err, errDamaged) {
-			miss = err
+	for _, dir := range l.dirs {
+		for _, form := range forms {
+			r, err := l.openForm(ctx, blobIn(dir, d, form), d, form)
+			if !errors.Is(err, cas.ErrNotFound) {
+				return r, err
+			}
+			if errors.Is(err, errDamaged) {
+				miss = err
+			}
 		}
 	}
 	return nil, miss
 }
 
-// openForm opens one form of d and gives a file that seems damaged a second chance.
-func (l *Local) openForm(ctx context.Context, d cas.Digest, form form) (io.ReadCloser, error) {
-	name := l.blobPath(d, form)
+// openForm opens the file name of d and gives one that seems damaged a second chance.
+func (l *Local) openForm(ctx context.Context, name string, d cas.Digest, form form) (io.ReadCloser, error) {
 	var damage error
 	for range 2 {
 		f, err := l.fs.Open(name)
@@ -202,20 +201,23 @@ func (u *unpacker) Close() error {
 	return u.file.Close()
 }
 
-// find reports in which form the store has d, as far as names and sizes tell.
-func (l *Local) find(d cas.Digest) (form, bool, error) {
+// find returns the file of d and its form, as far as names and sizes tell; name is empty if there is none.
+func (l *Local) find(d cas.Digest) (name string, f form, err error) {
 	if d.Function != cas.BLAKE3 {
-		return raw, false, nil
+		return "", raw, nil
 	}
-	for _, form := range forms {
-		fi, err := l.fs.Lstat(l.blobPath(d, form))
-		switch {
-		case errors.Is(err, fs.ErrNotExist):
-		case err != nil:
-			return raw, false, err
-		case fi.Mode().IsRegular() && (form == compressed || d.Size < 0 || fi.Size() == d.Size):
-			return form, true, nil
+	for _, dir := range l.dirs {
+		for _, f := range forms {
+			name := blobIn(dir, d, f)
+			fi, err := l.fs.Lstat(name)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err != nil:
+				return "", raw, err
+			case fi.Mode().IsRegular() && (f == compressed || d.Size < 0 || fi.Size() == d.Size):
+				return name, f, nil
+			}
 		}
 	}
-	return raw, false, nil
+	return "", raw, nil
 }

@@ -73,6 +73,13 @@ func (t *table) covered() (end, size int64, count int) {
 	return t.end, t.size, len(t.slots)
 }
 
+// forgetSize makes the next look at the file read on even if it seems not to have grown.
+func (t *table) forgetSize() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.size = -1
+}
+
 // list returns all entries.
 func (t *table) list() []slot {
 	t.mu.RLock()
@@ -107,6 +114,17 @@ func (p *pack) open() (vfs.File, error) {
 	}
 	p.file = f
 	return f, nil
+}
+
+// reopen makes the next reader open the file anew.
+func (p *pack) reopen() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.file != nil {
+		_ = p.file.Close() // nothing was written
+		p.file = nil
+	}
+	p.table.forgetSize()
 }
 
 // close closes the files. Whoever is just reading gets an error that wraps fs.ErrClosed.
@@ -172,7 +190,7 @@ func (p *pack) find(hash *[32]byte, c class) (entry, bool) {
 			return e, ok
 		}
 	}
-	if q := p.store.packs.demote(p); q != nil {
+	if q := p.store.demote(p); q != nil {
 		return q.table.find(hash, c)
 	}
 	return entry{}, false

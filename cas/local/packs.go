@@ -17,6 +17,7 @@ const relist = time.Second
 // packs are the packs of a store: those of dead writers, of others who are writing, and our own.
 type packs struct {
 	store *Local
+	dirs  func() []string // in which they lie
 	list  atomic.Pointer[[]*pack]
 
 	// mu is held over reading: who else wants to look for news waits for those that are just being read.
@@ -33,12 +34,9 @@ type listing struct {
 	done  bool
 }
 
-func (s *packs) init(l *Local, dirs []string) {
-	s.store = l
+func (s *packs) init(l *Local, dirs func() []string) {
+	s.store, s.dirs = l, dirs
 	s.known = make(map[packID]*pack)
-	for _, d := range dirs {
-		s.listed = append(s.listed, listing{dir: d + "/pack"})
-	}
 	s.list.Store(new([]*pack))
 }
 
@@ -50,6 +48,11 @@ func (s *packs) refresh(force bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var err error
+	if s.listed == nil {
+		for _, d := range s.dirs() {
+			s.listed = append(s.listed, listing{dir: d})
+		}
+	}
 	for i := range s.listed {
 		if derr := s.relist(&s.listed[i], force); err == nil {
 			err = derr
@@ -185,7 +188,8 @@ func (p *pack) openIndex() (err error) {
 }
 
 // demote replaces a pack whose index fails by one with a table. It returns nil if the pack can't be read either.
-func (s *packs) demote(p *pack) *pack {
+func (l *Local) demote(p *pack) *pack {
+	s := &l.packs
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if q := s.known[p.id]; q != p {
@@ -249,7 +253,7 @@ func (s *packs) close() (err error) {
 		err = errors.Join(err, p.close())
 	}
 	clear(s.known)
-	s.listed = nil
+	s.listed = []listing{}
 	s.publish()
 	return err
 }

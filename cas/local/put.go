@@ -32,6 +32,7 @@ func (l *Local) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
 	if err != nil {
 		return cas.Digest{}, fmt.Errorf("put: %w", err)
 	}
+	l.pins.add(&d.Hash)
 	l.sync.due()
 	return d, nil
 }

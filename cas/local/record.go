@@ -31,6 +31,7 @@ func (l *Local) Lookup(ctx context.Context, k engine.Key, want engine.Conditions
 		return nil, reason, nil
 	}
 	l.counters.hits.Add(1)
+	l.pins.add((*[32]byte)(&k))
 	return r.Result, "", nil
 }
 
@@ -171,6 +172,7 @@ func (l *Local) Record(ctx context.Context, r engine.Record) error {
 		return fmt.Errorf("record of %v: %w", r.Key, err)
 	}
 	l.counters.records.Add(1)
+	l.pins.add(&hash)
 	l.sync.due()
 	return nil
 }

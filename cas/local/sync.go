@@ -132,9 +132,14 @@ func (s *syncer) one(name string) error {
 	return f.Sync()
 }
 
-// tend syncs until ctx ends.
+// tend syncs, beats and looks after others until ctx ends.
 func (l *Local) tend(ctx context.Context) {
-	for l.clock.Sleep(ctx, syncEvery) == nil {
+	for beat := l.clock.Elapsed(); l.clock.Sleep(ctx, syncEvery) == nil; {
 		l.sync.sync()
+		if now := l.clock.Elapsed(); now-beat >= beatEvery {
+			beat = now
+			l.beat()
+			l.observe()
+		}
 	}
 }

@@ -64,7 +64,7 @@ func (l *Local) verifyPack(ctx context.Context, p *pack, rep *Report) error {
 	indexed, err := p.slots()
 	if err != nil {
 		rep.Damaged = append(rep.Damaged, l.relative(p.dir+"/"+p.id.String()+indexSuffix))
-		if p = l.packs.demote(p); p == nil {
+		if p = l.demote(p); p == nil {
 			return nil
 		}
 		indexed = p.table.list()
@@ -188,36 +188,46 @@ func (l *Local) Usage(ctx context.Context) (Report, error) {
 	return rep, err
 }
 
+// relative is how a file of the store is shown.
 func (l *Local) relative(name string) string { return strings.TrimPrefix(name, l.dir+"/") }
 
 // eachLoose calls do for the files of loose blobs.
 func (l *Local) eachLoose(ctx context.Context, sample Sample, do func(name string, fi fs.FileInfo)) error {
-	shards, err := l.fs.ReadDir(filepath.Join(l.dir, "blob"))
+	for _, dir := range l.dirs {
+		shards, err := l.fs.ReadDir(filepath.Join(dir, "blob"))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, shard := range shards {
+			if first, err := hex.DecodeString(shard.Name()); err == nil && len(first) == 1 && !sample.has(first[0]) {
+				continue
+			}
+			if err := l.eachFile(ctx, filepath.Join(dir, "blob", shard.Name()), do); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// eachFile calls do for the files of a directory.
+func (l *Local) eachFile(ctx context.Context, dir string, do func(name string, fi fs.FileInfo)) error {
+	files, err := l.fs.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, shard := range shards {
-		if first, err := hex.DecodeString(shard.Name()); err == nil && len(first) == 1 && !sample.has(first[0]) {
+	for _, f := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		fi, err := f.Info()
+		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		dir := filepath.Join(l.dir, "blob", shard.Name())
-		files, err := l.fs.ReadDir(dir)
 		if err != nil {
 			return err
 		}
-		for _, f := range files {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			fi, err := f.Info()
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			if err != nil {
-				return err
-			}
-			do(filepath.Join(dir, f.Name()), fi)
-		}
+		do(filepath.Join(dir, f.Name()), fi)
 	}
 	return nil
 }
@@ -243,7 +253,7 @@ func (l *Local) verifyLoose(ctx context.Context, name string) bool {
 		return false
 	}
 	l.checked.remove(hash)
-	r, err := l.openForm(ctx, cas.Digest{Function: cas.BLAKE3, Hash: hash, Size: -1}, form)
+	r, err := l.openForm(ctx, name, cas.Digest{Function: cas.BLAKE3, Hash: hash, Size: -1}, form)
 	if err != nil {
 		return false
 	}

@@ -26,10 +26,10 @@ func sealedText(text string) string {
 	return text + " " + hex.EncodeToString(sum[:8]) + "\n"
 }
 
-// openVersion checks that the store has the format that we know. A missing or damaged VERSION is written anew, unless the store can't be
+// openVersion checks that dir has the format that we know. A missing or damaged VERSION is written anew, unless the store can't be
 // written: it says nothing that the store depends on.
-func (l *Local) openVersion() error {
-	data, err := l.fs.ReadFile(filepath.Join(l.dir, "VERSION"))
+func (l *Local) openVersion(dir string) error {
+	data, err := l.fs.ReadFile(filepath.Join(dir, "VERSION"))
 	switch {
 	case err == nil:
 		text, _, _ := strings.Cut(string(data), "\n")
@@ -39,13 +39,17 @@ func (l *Local) openVersion() error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	}
-	if err := l.checkOurs(err == nil); err != nil || l.readOnly {
+	if err := l.checkOurs(dir, err == nil); err != nil || l.readOnly {
 		return err
 	}
-	if err := l.writeFile(filepath.Join(l.dir, "VERSION"), []byte(sealedText(format))); err != nil {
-		return l.orReadOnly(err)
+	switch err := l.writeFile(filepath.Join(dir, "VERSION"), []byte(sealedText(format))); {
+	case unwritable(err):
+		l.readOnly = true
+		return nil
+	case err != nil:
+		return err
 	}
-	return l.writeFile(filepath.Join(l.dir, "CACHEDIR.TAG"), []byte(cacheTag))
+	return l.writeFile(filepath.Join(dir, "CACHEDIR.TAG"), []byte(cacheTag))
 }
 
 // checkFormat decides by the sound line of VERSION. A feature that ends in "?" changes nothing for those who only read, so a store with
@@ -71,8 +75,8 @@ var errLoose = fmt.Errorf("it has the format %q of an earlier cbuild, this one k
 
 // checkOurs keeps us from scattering files over a directory that was named by mistake, and from reading a store of the first format
 // as one of ours. Marked is set if there is a VERSION, though a damaged one.
-func (l *Local) checkOurs(marked bool) error {
-	entries, err := l.fs.ReadDir(l.dir)
+func (l *Local) checkOurs(dir string, marked bool) error {
+	entries, err := l.fs.ReadDir(dir)
 	if err != nil {
 		return err
 	}

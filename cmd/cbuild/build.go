@@ -87,8 +87,9 @@ func (r *run) run() error {
 	r.prepare()
 	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
 	r.evaluate()
-	err = r.finish()
-	return r.tellFinished(err)
+	err = r.tellFinished(r.finish())
+	r.collect()
+	return err
 }
 
 // tellFinished emits the last event.
@@ -121,7 +122,7 @@ func (r *run) prepare() {
 		window = max(64, 4*f.jobs)
 	}
 	r.build = engine.New(engine.Options{
-		Targets: r.workspace.Targets, Cache: r.store, Observer: r.observer,
+		Targets: r.workspace.Targets, Cache: r.store, Leases: r.store, Observer: r.observer,
 		Jobs: f.jobs, Connections: f.connections, Window: window, DiskAhead: f.diskAhead,
 		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
 	})

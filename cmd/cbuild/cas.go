@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +26,9 @@ func (c *cli) casCommand() *cobra.Command {
 			RunE: func(*cobra.Command, []string) error { return c.withStore(c.casStats) },
 		},
 		c.casVerifyCommand(),
+		c.casGCCommand(),
+		c.casExportCommand(),
+		c.casImportCommand(),
 		&cobra.Command{
 			Use: "get DIGEST", Short: "Print a blob", Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
@@ -105,12 +112,26 @@ func (c *cli) casVerify(s *local.Local, part local.Sample, repair bool) error {
 }
 
 func (c *cli) casStats(s *local.Local) error {
-	r, err := s.Usage(context.Background())
+	b, err := s.Breakdown(context.Background())
 	if err != nil {
 		return &statusError{exitTrouble, err}
 	}
-	fmt.Fprintf(c.stdout, "%s\n%d blobs, %d records, %d bytes\n", s.Dir(), r.Blobs, r.Records, r.Bytes)
-	return nil
+	fmt.Fprintf(c.stdout, "%s\n%d blobs, %d records, %d bytes\n", s.Dir(), b.Loose.Blobs+b.Packed.Blobs, b.Records.Results, b.Loose.Bytes+b.Packed.Bytes+b.Records.Bytes)
+	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	row := func(name string, sp local.Space) {
+		fmt.Fprintf(w, "%s\t%d results\t%d blobs\t%s\t\n", name, sp.Results, sp.Blobs, sizeText(sp.Bytes))
+	}
+	row("blobs in files", b.Loose)
+	row(fmt.Sprintf("blobs in %d packs", b.Packs), b.Packed)
+	row("results", b.Records)
+	row("trash", b.Trash)
+	for _, rule := range slices.SortedFunc(maps.Keys(b.Rules), func(x, y string) int {
+		return cmp.Or(cmp.Compare(b.Rules[y].Bytes, b.Rules[x].Bytes), cmp.Compare(x, y))
+	}) {
+		row("of "+rule, b.Rules[rule])
+	}
+	row("of no result", b.Other)
+	return w.Flush()
 }
 
 func (c *cli) casGet(s *local.Local, digest string) error {

@@ -27,6 +27,7 @@ func (r *run) observe() (closeEvents func(), err error) {
 		Live:  c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == "",
 		Log:   r.log, Asked: r.asked,
 	})
+	r.notes.to(r.console.Note)
 	r.observer = ui.Observers{r.console, r}
 	add := func(w io.Writer) {
 		e := ui.NewEvents(w, clock.System, c.flags.eventsLevel == "run")

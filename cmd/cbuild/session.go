@@ -136,6 +136,7 @@ type session struct {
 	cli       *cli
 	workspace *buildfile.Workspace
 	store     *local.Local
+	notes     notes
 	lock      *pins
 	journal   *state.Pins
 	table     *state.StatTable
@@ -206,14 +207,15 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	if err != nil {
 		return s, err
 	}
-	if s.store, err = local.Open(dir, local.Options{FS: vfs.OS}); err != nil {
-		return s, fmt.Errorf("cannot open the store: %w", err)
-	}
-	s.closers = append(s.closers, func() { s.store.Close() })
 	base, err := c.stateDir()
 	if err != nil {
 		return s, err
 	}
+	s.store, err = local.Open(dir, local.Options{FS: vfs.OS, Private: filepath.Join(base, "private-cas"), Warn: s.notes.add})
+	if err != nil {
+		return s, fmt.Errorf("cannot open the store: %w", err)
+	}
+	s.closers = append(s.closers, func() { s.store.Close() })
 	here := filepath.Join(base, workspaceName(w.Root))
 	if s.scratch, err = s.takeScratch(filepath.Join(here, "tmp")); err != nil {
 		return s, err
@@ -320,6 +322,34 @@ func (s *session) takeScratch(dir string) (string, error) {
 		l.Close()
 	})
 	return mine, nil
+}
+
+// notes are warnings of the store, kept until there is somebody to tell them.
+type notes struct {
+	mu   sync.Mutex
+	tell func(severity, text string) // guarded by mu
+	kept []string                    // guarded by mu
+}
+
+func (n *notes) add(text string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.tell == nil {
+		n.kept = append(n.kept, text)
+		return
+	}
+	n.tell("warning", text)
+}
+
+// to tells what was kept and what comes.
+func (n *notes) to(tell func(severity, text string)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.tell = tell
+	for _, text := range n.kept {
+		tell("warning", text)
+	}
+	n.kept = nil
 }
 
 func (s *session) close() {
