@@ -113,10 +113,17 @@ func TestEndJustBeforeTheTimeout(t *testing.T) {
 		status engine.Status
 	}{{"exit 0", engine.Pass}, {"exit 1", engine.Fail}, {"kill -KILL $$", engine.Crash}} {
 		list := filepath.Join(t.TempDir(), "pids")
-		c := sh("setsid sleep 100 & echo $! > $P; sleep 0.9; " + test.end)
+		c := sh("setsid sleep 100 & echo $! > $P; sleep 0.85; " + test.end)
 		c.Env = append([]string{"P=" + list}, baseEnv...)
 		c.Timeout = time.Second
-		if r := w.run(c); r.Status != test.status {
+		r := w.run(c)
+		for range 9 { // on a busy machine it may really be late
+			if r.Status != engine.Timeout {
+				break
+			}
+			r = w.run(c)
+		}
+		if r.Status != test.status {
 			t.Errorf("%s: %v", test.end, r.Status)
 		}
 		for _, pid := range pids(t, list) {
