@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"unicode/utf8"
 
@@ -23,7 +24,7 @@ type Setting struct{ Name, Value string }
 // What set does not accept is a mistake. A file that is not there has none.
 func LoadConfig(file string, names []string, set func(Setting) error) *Diagnostics {
 	diags := new(Diagnostics)
-	src, attrs := readAttributes(file, diags)
+	src, attrs := readAttributes("", file, diags)
 	for _, a := range attrs {
 		if !slices.Contains(names, a.Name) {
 			diags.add(src, a.NameRange, fmt.Sprintf("Unknown setting %q", a.Name),
@@ -52,33 +53,13 @@ func FindRoot(dir, file string) (root string, ok bool) {
 	return root, err == nil
 }
 
-// ReadVars reads a file of assignments to variables of the current package: NAME = VALUE, with literals as values.
-func ReadVars(file string) ([]VarAssignment, *Diagnostics) {
-	diags := new(Diagnostics)
-	src, attrs := readAttributes(file, diags)
-	if src == nil && !diags.HasErrors() {
-		diags.plain("Cannot read "+file, "It does not exist.")
+// readAttributes returns the attributes of a file that has nothing else, named as seen from dir; without a file there is no source.
+func readAttributes(dir, file string, diags *Diagnostics) (*source, []*hclsyntax.Attribute) {
+	full := file
+	if !filepath.IsAbs(file) {
+		full = filepath.Join(dir, file)
 	}
-	var vars []VarAssignment
-	for _, a := range attrs {
-		value, ok := literal(src, a, diags)
-		if !ok {
-			continue
-		}
-		v := VarAssignment{Name: a.Name}
-		if value.Type() == cty.String && !value.IsNull() {
-			v.Value = value.AsString()
-		} else { // it is read again when the variable's type is known
-			v.Value = string(a.Expr.Range().SliceBytes(src.data))
-		}
-		vars = append(vars, v)
-	}
-	return vars, diags
-}
-
-// readAttributes returns the attributes of a file that has nothing else; without a file there is no source.
-func readAttributes(file string, diags *Diagnostics) (*source, []*hclsyntax.Attribute) {
-	data, err := readBounded(file)
+	data, err := readBounded(full)
 	src := &source{name: file, data: data}
 	start := hcl.Range{Filename: file, Start: hcl.InitialPos, End: hcl.InitialPos}
 	why := tooDeep(data)
@@ -90,6 +71,9 @@ func readAttributes(file string, diags *Diagnostics) (*source, []*hclsyntax.Attr
 		return src, nil
 	case !utf8.Valid(data):
 		diags.plain(file+" is not UTF-8", "Save it in UTF-8.")
+		return src, nil
+	case hasMarks(string(data)):
+		diags.add(src, markRange(src), "Reserved character", sentence(errForeignMark))
 		return src, nil
 	case why != "":
 		diags.add(src, start, "Too deeply nested", why)

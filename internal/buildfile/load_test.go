@@ -52,7 +52,12 @@ func TestResolve(t *testing.T) {
 		{"", []string{"run.a"}, "[]", `Did you mean "a"?`},
 		{"", []string{"a[x]"}, "[]", "whole target"},
 		{"", []string{"@failed"}, "[]", "not yet supported"},
-		{"", []string{"tag:fast"}, "[]", "no target has the tag"},
+		{"", []string{"tag:fast"}, "[]", "no target has the tag \"fast\". There are"},
+		{"", []string{"tag:slwo"}, "[]", `Did you mean "tag:slow"?`},
+		{"", []string{"zlib"}, "[]", `Did you mean "//lib:zlib"?`},
+		{"", []string{"lib"}, "[]", "//lib is a package: write lib:NAME for a target, or lib/... for all."},
+		{"", []string{"//lbi/..."}, "[]", `Did you mean "//lib/..."?`},
+		{"", []string{"something"}, "[]", "The root package has a, b."},
 	} {
 		w, diags := Load(testOptions(filepath.Join(dir, c.from)))
 		if diags.HasErrors() {

@@ -106,14 +106,25 @@ func (p *pkg) suggestName(name string) string {
 	if rule, rest, ok := strings.Cut(name, "."); ok && p.targets[rest] != nil {
 		return fmt.Sprintf("On the command line a target goes by its name, without %q. Did you mean %q?", rule, rest)
 	}
-	names := sortedKeys(p.targets)
-	if len(names) > 12 {
-		names = names[:12]
+	if s := nearest(name, mapKeys(p.targets)); s != "" {
+		return fmt.Sprintf("Did you mean %q?", s)
 	}
-	if verb := nearest(name, slices.Values(verbs)); verb != "" && nearest(name, mapKeys(p.targets)) == "" {
+	if sub := path.Join(p.dir, name); p.ws.packages[sub] != nil {
+		return fmt.Sprintf("//%s is a package: write %s:NAME for a target, or %s/... for all.", sub, name, name)
+	}
+	for _, dir := range sortedKeys(p.ws.packages) {
+		if p.ws.packages[dir].targets[name] != nil {
+			return fmt.Sprintf("Did you mean %q?", "//"+dir+":"+name)
+		}
+	}
+	if verb := nearest(name, slices.Values(verbs)); verb != "" {
 		return fmt.Sprintf("There is no such target, nor such a command. Did you mean %q?", "cbuild "+verb)
 	}
-	return didYouMean(name, mapKeys(p.targets), oneOf("//"+p.dir+" has", names))
+	where := "The package //" + p.dir
+	if p.dir == "" {
+		where = "The root package"
+	}
+	return cmpOr(oneOf(where+" has", firstOf(sortedKeys(p.targets), 12)), where+" has no targets.")
 }
 
 // below returns the targets of all packages at and under a directory.
@@ -137,24 +148,34 @@ func (w *Workspace) below(pattern, dir string) ([]*target, error) {
 		}
 	}
 	if len(found) == 0 {
-		return nil, errors.New(didYouMean(prefix, mapKeys(w.packages), "There is no target below //"+prefix+"."))
+		if s := nearest(prefix, mapKeys(w.packages)); s != "" {
+			return nil, fmt.Errorf("there is no target below //%s. Did you mean %q?", prefix, "//"+s+"/...")
+		}
+		return nil, fmt.Errorf("there is no target below //%s", prefix)
 	}
 	return found, nil
 }
 
 func (w *Workspace) tagged(tag string) ([]*target, error) {
 	var found []*target
+	known := make(map[string]bool)
 	for _, d := range sortedKeys(w.packages) {
 		for _, t := range w.packages[d].order {
+			for _, name := range t.tags {
+				known[name] = true
+			}
 			if slices.Contains(t.tags, tag) {
 				found = append(found, t)
 			}
 		}
 	}
-	if len(found) == 0 {
-		return nil, fmt.Errorf("no target has the tag %q", tag)
+	switch s := nearest(tag, mapKeys(known)); {
+	case len(found) > 0:
+		return found, nil
+	case s != "":
+		return nil, fmt.Errorf("no target has the tag %q. Did you mean %q?", tag, "tag:"+s)
 	}
-	return found, nil
+	return nil, fmt.Errorf("no target has the tag %q. %s", tag, cmpOr(oneOf("There are", firstOf(sortedKeys(known), 12)), "None has any"))
 }
 
 // Info is what is known of a target before a build.

@@ -1,13 +1,10 @@
 package buildfile
 
 import (
-	"os"
-	"path/filepath"
+	"fmt"
 	"slices"
-	"unicode/utf8"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -22,55 +19,20 @@ type fileValue struct {
 func (w *Workspace) readVarFiles(diags *Diagnostics) map[string]fileValue {
 	values := make(map[string]fileValue)
 	for _, name := range w.opts.VarFiles {
-		full := name
-		if !filepath.IsAbs(name) {
-			full = filepath.Join(w.opts.Dir, name)
+		src, attrs := readAttributes(w.opts.Dir, name, diags)
+		if src == nil {
+			diags.plain("Cannot read "+name, "It does not exist. --var-file names a file of lines NAME = VALUE.")
 		}
-		data, err := readBounded(full)
-		src := &source{name: name, data: data}
-		switch {
-		case os.IsNotExist(err):
-			diags.plain("No file of variables "+name, "--var-file names a file of lines NAME = VALUE.")
-			continue
-		case err != nil:
-			diags.plain("Cannot read "+name, sentence(errAsPath(err)))
-			continue
-		case !utf8.Valid(data) || hasMarks(string(data)):
-			diags.plain(name+" is no text", "Save it in UTF-8, without the noncharacters U+FDD0 and U+FDD1.")
-			continue
+		p := w.packages[w.Package]
+		for _, a := range attrs {
+			if p != nil && p.variables[a.Name] == nil && !p.broken {
+				diags.add(src, a.NameRange, "Unknown variable "+a.Name, didYouMean(a.Name, mapKeys(p.variables), fmt.Sprintf("Declare it in %s: variable %q {}.", p.src.name, a.Name)))
+			} else if v, ok := literal(src, a, diags); ok {
+				values[a.Name] = fileValue{v, src, a.Expr.Range()}
+			}
 		}
-		w.readVarFile(src, values, diags)
 	}
 	return values
-}
-
-func (w *Workspace) readVarFile(src *source, values map[string]fileValue, diags *Diagnostics) {
-	start := hcl.Range{Filename: src.name, Start: hcl.InitialPos, End: hcl.InitialPos}
-	if why := tooDeep(src.data); why != "" {
-		diags.add(src, start, "Too deeply nested", why)
-		return
-	}
-	f, parsed := hclsyntax.ParseConfig(src.data, src.name, hcl.InitialPos)
-	diags.hcl(src, parsed)
-	if parsed.HasErrors() {
-		return
-	}
-	body := f.Body.(*hclsyntax.Body)
-	for _, b := range body.Blocks {
-		diags.add(src, b.DefRange(), "Unexpected block "+b.Type, "A file of variables has lines NAME = VALUE only.")
-	}
-	p := w.packages[w.Package]
-	for _, a := range attributes(body) {
-		if p != nil && p.variables[a.Name] == nil && !p.broken {
-			diags.add(src, a.NameRange, "Unknown variable "+a.Name, didYouMean(a.Name, mapKeys(p.variables), "Declare it in "+p.src.name+": variable \""+a.Name+"\" {}."))
-			continue
-		}
-		v, evaluated := a.Expr.Value(nil)
-		diags.hcl(src, evaluated[:min(len(evaluated), 1)])
-		if !evaluated.HasErrors() {
-			values[a.Name] = fileValue{v, src, a.Expr.Range()}
-		}
-	}
 }
 
 // fromFile gives v the value that a file of variables has for it; given is false if none has.

@@ -34,10 +34,10 @@ run "r" {
 		"a version":           {map[string]string{"a.vars": "text = 1.20"}, nil, nil, "", "a.vars:1 Invalid value for variable text: It is a string: 1.2 is not an integer: write a string"},
 		"wrong type":          {map[string]string{"a.vars": "\nnum = \"many\""}, nil, nil, "", "a.vars:2 Invalid value for variable num: It is a number: a number is required."},
 		"unknown":             {map[string]string{"a.vars": "txt = 1"}, nil, nil, "", `a.vars:1 Unknown variable txt: Did you mean "text"?`},
-		"no expressions":      {map[string]string{"a.vars": "num = var.text"}, nil, nil, "", "a.vars:1 Variables not allowed"},
-		"a block":             {map[string]string{"a.vars": "variable \"x\" {\n}\n"}, nil, nil, "", "a.vars:1 Unexpected block variable"},
+		"no expressions":      {map[string]string{"a.vars": "num = var.text"}, nil, nil, "", "a.vars:1 Not a literal"},
+		"a block":             {map[string]string{"a.vars": "variable \"x\" {\n}\n"}, nil, nil, "", `a.vars:1 Unexpected block "variable"`},
 		"syntax":              {map[string]string{"a.vars": "num = = 1"}, nil, nil, "", "a.vars:1 Invalid expression"},
-		"no file":             {map[string]string{"-gone.vars": ""}, nil, nil, "", "No file of variables gone.vars"},
+		"no file":             {map[string]string{"-gone.vars": ""}, nil, nil, "", "Cannot read gone.vars"},
 		"unfit by a file":     {map[string]string{"a.vars": "checked = \"x\""}, nil, nil, "", "BUILD.hcl:12 Invalid value for variable checked: a.vars:1 gives \"x\". Allowed are \"y\"."},
 		"unfit by name":       {nil, []string{"checked=x"}, nil, "", "BUILD.hcl:12 Invalid value for variable checked: The command line gives \"x\". Allowed are \"y\"."},
 	} {
