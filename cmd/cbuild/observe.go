@@ -25,7 +25,7 @@ func (r *run) observe() (closeEvents func(), err error) {
 		Out: c.stderr, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose,
 		Quiet: c.quiet() || c.flags.progress == "json",
 		Live:  c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == "",
-		Log:   r.log, Asked: r.asked,
+		Log:   r.log, Asked: r.asked, Advice: r.workspace.Advice,
 	})
 	r.notes.to(r.console.Note)
 	r.observer = ui.Observers{r.console, r}

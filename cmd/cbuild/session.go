@@ -73,6 +73,7 @@ func (c *cli) report(diags *buildfile.Diagnostics) error {
 	if diags == nil {
 		return nil
 	}
+	diags.Codes = c.flags.verbose > 0
 	diags.Write(c.stderr, c.color(), c.width())
 	if diags.HasErrors() {
 		return &statusError{status: exitUsage}

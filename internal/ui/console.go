@@ -25,6 +25,8 @@ type ConsoleOptions struct {
 	Size func() (columns, lines int)
 	// Log returns the log of a failure; it may be nil.
 	Log func(*engine.Outcome) []byte
+	// Advice says what may be done about a failure of a target with this log, "" if nothing; it may be nil.
+	Advice func(t *engine.Target, log []byte) string
 	// Asked reports whether an instance is among those that were asked for; nil means no. Of those it is told why they were skipped.
 	Asked func(engine.Event) bool
 	// Quiet shows only what went wrong.
@@ -144,7 +146,7 @@ func (c *Console) finished(e engine.Event) {
 	case n == maxFailures:
 		c.print("… further failures are in the report and the log of each instance")
 	default:
-		c.print(text + c.tail(e.Outcome))
+		c.print(text + c.tail(e))
 	}
 }
 
@@ -197,8 +199,9 @@ func (c *Console) colored(color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// tail returns the last lines of the log, indented.
-func (c *Console) tail(o *engine.Outcome) string {
+// tail returns the last lines of the log of what failed, indented, and what to do about it.
+func (c *Console) tail(e engine.Event) string {
+	o := e.Outcome
 	if c.opts.Log == nil || o.Result == nil || o.Result.Log.IsZero() {
 		return ""
 	}
@@ -211,6 +214,11 @@ func (c *Console) tail(o *engine.Outcome) string {
 	var b strings.Builder
 	for _, l := range lines {
 		b.WriteString("\n  │ " + clean(l))
+	}
+	if c.opts.Advice != nil {
+		if advice := c.opts.Advice(e.Target, data); advice != "" {
+			b.WriteString("\n" + clean(advice))
+		}
 	}
 	return b.String()
 }

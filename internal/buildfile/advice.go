@@ -1,0 +1,62 @@
+package buildfile
+
+import (
+	"bytes"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"cbuild/engine"
+)
+
+// Advice says what may be done about a failure of t, given the end of its log; "" where there is nothing to say. If the log misses a file
+// that the package has, that is no input of t.
+func (w *Workspace) Advice(t *engine.Target, log []byte) string {
+	src := w.byLabel[t.Label]
+	if src == nil || src.rule != "run" {
+		return ""
+	}
+	for line := range bytes.Lines(log) {
+		if !bytes.Contains(bytes.ToLower(line), []byte("no such file or directory")) {
+			continue
+		}
+		for _, word := range strings.FieldsFunc(string(line), notInPath) {
+			if name := src.missed(word); name != "" {
+				return fmt.Sprintf("%s exists in the package but is not an input of %s. Add with = [%q].", name, src.ref(), name)
+			}
+		}
+	}
+	return ""
+}
+
+// notInPath reports whether r parts a path from what surrounds it in a message.
+func notInPath(r rune) bool { return strings.ContainsRune(" \t\r\n:;,'\"`‘’“”()[]<>", r) }
+
+// missed returns the path in the package of the file that a run of t, which said that there is no name, would find if it were an input; "" if
+// there is none.
+func (t *target) missed(name string) string {
+	if path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), "..") || !strings.ContainsAny(name, "./") && len(name) < 2 {
+		return ""
+	}
+	name = path.Clean(name)
+	rel := path.Join(t.pkg.dir, name)
+	if info, err := t.pkg.ws.files.root.Stat(rel); err != nil || info.IsDir() || hidden(path.Base(name)) || t.pkg.ws.owner(rel) != t.pkg.dir {
+		return ""
+	}
+	covered := false
+	for _, at := range t.attrs {
+		if at.field.source {
+			literals(at.expr.Expression, func(in string, _ hcl.Range) {
+				in = path.Clean(in)
+				covered = covered || in == name || in == "." || strings.HasPrefix(name, in+"/")
+			})
+		}
+	}
+	if covered {
+		return "" // it is there, but the command looks elsewhere
+	}
+	return name
+}
