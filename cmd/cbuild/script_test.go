@@ -114,6 +114,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"rows":     rows,
 	}
 	maps.Copy(all, proxyCommands)
+	maps.Copy(all, webCommands)
 	return all
 }
 

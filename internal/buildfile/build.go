@@ -101,6 +101,9 @@ func (t *target) located(err error) error {
 	}
 	d := &Diagnostic{Summary: "Invalid " + t.rule, Detail: sentence(invalid.Err), src: t.pkg.src, rng: t.rng}
 	name, detail, _ := strings.Cut(invalid.Err.Error(), ": ")
+	if t.kind.byName[name] != nil { // even if it is not written
+		d.Summary, d.Detail = "Invalid "+name, sentence(errors.New(detail))
+	}
 	for _, at := range t.attrs {
 		if rest, ok := strings.CutPrefix(name, at.name); ok && (rest == "" || rest[0] == '[') {
 			d.Summary, d.Detail, d.rng = "Invalid "+name, sentence(errors.New(detail)), at.rng

@@ -75,17 +75,17 @@ func (p *pkg) checkSource(t *target, name string, rng hcl.Range) {
 		return
 	}
 	if owner := p.ws.owner(rel); owner != "" && owner != p.dir {
-		p.diags.addf(p.src, rng, "Input of another package", "%s belongs to the package //%s, whose targets alone may name it. Move the file, or the target.", name, owner)
+		p.diags.addf(p.src, rng, "Input of another package", "%q belongs to the package //%s, whose targets alone may name it. Move the file, or the target.", name, owner)
 		return
 	}
 	if _, err := p.ws.files.root.Lstat(rel); err == nil {
 		return
 	}
 	if other := p.producer(name); other != nil && other != t {
-		p.diags.addf(p.src, rng, "Input file does not exist", "%s is an out of %s, not a file of the package. Write %s.", name, other.ref(), outRef(other))
+		p.diags.addf(p.src, rng, "Input file does not exist", "%q is an out of %s, not a file of the package. Write %s.", name, other.ref(), outRef(other))
 		return
 	}
-	detail := fmt.Sprintf("%s lists %s, but there is no such file in its package.", t.ref(), name)
+	detail := fmt.Sprintf("%s lists %q, but there is no such file in its package.", t.ref(), name)
 	if s := p.ws.files.near(p.dir, name); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)
 	} else {

@@ -41,14 +41,14 @@ run "out" {
 		got = append(got, d.Where()+" "+d.Summary+": "+d.Detail)
 	}
 	want(t, "mistakes", strings.Join(got, "\n"), strings.Join([]string{
-		`BUILD.hcl:14 Input file does not exist: run.each lists src/mian.c, but there is no such file in its package. Did you mean "src/main.c"?`,
-		`BUILD.hcl:18 Input file does not exist: run.many lists scr/main.c, but there is no such file in its package. Did you mean "src/main.c"?`,
+		`BUILD.hcl:14 Input file does not exist: run.each lists "src/mian.c", but there is no such file in its package. Did you mean "src/main.c"?`,
+		`BUILD.hcl:18 Input file does not exist: run.many lists "scr/main.c", but there is no such file in its package. Did you mean "src/main.c"?`,
 		`BUILD.hcl:18 Invalid input: "../x" leaves its package: write //DIR/FILE from the workspace's root.`,
-		`BUILD.hcl:18 Input of another package: sub/a.c belongs to the package //sub, whose targets alone may name it. Move the file, or the target.`,
+		`BUILD.hcl:18 Input of another package: "sub/a.c" belongs to the package //sub, whose targets alone may name it. Move the file, or the target.`,
 		`BUILD.hcl:18 Invalid input: "/etc/passwd" is not a path inside the workspace.`,
-		`BUILD.hcl:19 Input file does not exist: run.many lists src/c.c, but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
-		`BUILD.hcl:23 Input file does not exist: run.out lists unsure, but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
-		`BUILD.hcl:23 Input file does not exist: main.o is an out of run.object, not a file of the package. Write run.object.out.`,
-		`BUILD.hcl:23 Input file does not exist: run.out lists quite-another, but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:19 Input file does not exist: run.many lists "src/c.c", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:23 Input file does not exist: run.out lists "unsure", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:23 Input file does not exist: "main.o" is an out of run.object, not a file of the package. Write run.object.out.`,
+		`BUILD.hcl:23 Input file does not exist: run.out lists "quite-another", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
 	}, "\n"))
 }
