@@ -105,3 +105,48 @@ func BenchmarkLoadPackages(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkStream filters 1,000 items of a query in a `for` that reads two fields of eight, one by one.
+func BenchmarkStream(b *testing.B) {
+	f := loadText(b, strings.Replace(benchBody, `query "crates" { registry = "go" }`, `query "crates" { registry = "go" }
+run "w" {
+  for_each = { for k, c in query.crates : k => c if c.version != "x" && !startswith(k, "y") }
+  command  = ["x"]
+}`, 1))
+	_, i := benchInstance(f, b)
+	q := f.w.byLabel[engine.Label{Name: "crates"}].engine
+	for n := range 1000 {
+		f.rows["crates"] = append(f.rows["crates"], &engine.Row{Target: q, Key: fmt.Sprint(n), Value: i.Value})
+	}
+	w := f.w.byLabel[engine.Label{Name: "w"}].engine
+	b.ReportAllocs()
+	for b.Loop() {
+		n := 0
+		for _, err := range w.Items(b.Context(), f) {
+			if err != nil {
+				b.Fatal(err)
+			}
+			n++
+		}
+		if n != 1000 {
+			b.Fatal(n)
+		}
+	}
+}
+
+// BenchmarkBarrier puts the outs of 1,000 instances into one command.
+func BenchmarkBarrier(b *testing.B) {
+	f := loadText(b, "run \"part\" {\n  for_each = [\"x\"]\n  command  = [\"x\"]\n  out      = \"o\"\n}\nrun \"all\" {\n  command = concat([\"ld\"], [for r in run.part : r.out if r.ok])\n}\n")
+	part := f.w.byLabel[engine.Label{Name: "part"}].engine
+	for n := range 1000 {
+		o := &engine.Outcome{Shape: engine.OutSpec{Path: "o"}, Result: &engine.Result{Outs: []engine.Output{{Path: "o", Artifact: engine.Artifact{Name: fmt.Sprint(n)}}}}}
+		f.rows["part"] = append(f.rows["part"], &engine.Row{Target: part, Key: fmt.Sprint(n), Cells: []*engine.Outcome{o}})
+	}
+	t := f.w.byLabel[engine.Label{Name: "all"}]
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := t.spec(b.Context(), f, engine.Instance{Target: t.engine}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
