@@ -144,7 +144,7 @@ func (c *Console) finished(e engine.Event) {
 	case n == maxFailures:
 		c.print("… further failures are in the report and the log of each instance")
 	default:
-		c.print(text + c.tail(e.Outcome))
+		c.print(text + c.tail(e))
 	}
 }
 
@@ -197,8 +197,9 @@ func (c *Console) colored(color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// tail returns the last lines of the log, indented.
-func (c *Console) tail(o *engine.Outcome) string {
+// tail returns the last lines of the log, indented, and how to see the others.
+func (c *Console) tail(e engine.Event) string {
+	o := e.Outcome
 	if c.opts.Log == nil || o.Result == nil || o.Result.Log.IsZero() {
 		return ""
 	}
@@ -207,8 +208,11 @@ func (c *Console) tail(o *engine.Outcome) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	lines = lines[max(0, len(lines)-failureLines):]
 	var b strings.Builder
+	if more := len(lines) - failureLines; more > 0 {
+		fmt.Fprintf(&b, "\n  │ … %d lines before: cbuild log %s", more, clean(ShellWords(label(e))))
+		lines = lines[more:]
+	}
 	for _, l := range lines {
 		b.WriteString("\n  │ " + clean(l))
 	}
