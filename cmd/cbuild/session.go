@@ -29,19 +29,12 @@ import (
 )
 
 // load reads the workspace of the current directory and shows what is wrong with it. Assignments on the command line beat those of
-// --var, and those beat files.
+// --var.
 func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error) {
 	if err := c.configure(); err != nil {
 		return nil, err
 	}
 	var all []buildfile.VarAssignment
-	for _, file := range c.flags.varFiles {
-		assigned, diags := buildfile.ReadVars(file)
-		if err := c.report(diags); err != nil {
-			return nil, err
-		}
-		all = append(all, assigned...)
-	}
 	for _, v := range c.flags.vars {
 		a, ok := buildfile.ParseVar(v)
 		if !ok {
@@ -50,7 +43,7 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 		all = append(all, a)
 	}
 	w, diags := buildfile.Load(buildfile.Options{
-		Dir: ".", File: c.flags.file, Vars: append(all, vars...), LookupEnv: c.env, Kinds: rules.Kinds(), Version: version,
+		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Kinds: rules.Kinds(), Version: version,
 		Fields: func(name string) []string {
 			if name == "go" {
 				return registry.NewGo(registry.GoOptions{}).Fields()

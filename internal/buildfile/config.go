@@ -52,30 +52,6 @@ func FindRoot(dir, file string) (root string, ok bool) {
 	return root, err == nil
 }
 
-// ReadVars reads a file of assignments to variables of the current package: NAME = VALUE, with literals as values.
-func ReadVars(file string) ([]VarAssignment, *Diagnostics) {
-	diags := new(Diagnostics)
-	src, attrs := readAttributes(file, diags)
-	if src == nil && !diags.HasErrors() {
-		diags.plain("Cannot read "+file, "It does not exist.")
-	}
-	var vars []VarAssignment
-	for _, a := range attrs {
-		value, ok := literal(src, a, diags)
-		if !ok {
-			continue
-		}
-		v := VarAssignment{Name: a.Name}
-		if value.Type() == cty.String && !value.IsNull() {
-			v.Value = value.AsString()
-		} else { // it is read again when the variable's type is known
-			v.Value = string(a.Expr.Range().SliceBytes(src.data))
-		}
-		vars = append(vars, v)
-	}
-	return vars, diags
-}
-
 // readAttributes returns the attributes of a file that has nothing else; without a file there is no source.
 func readAttributes(file string, diags *Diagnostics) (*source, []*hclsyntax.Attribute) {
 	data, err := readBounded(file)

@@ -40,7 +40,7 @@ func TestLoadConfig(t *testing.T) {
 		"a = var.x":                       "|Not a literal",
 		"a = f(1)":                        "|Function calls not allowed",
 		"a = \"${1 +}\"":                  "|Invalid expression",
-		"a =":                             "|Invalid expression",
+		"a =":                             "|Missing expression",
 		"\xff":                            "|is not UTF-8",
 		"a = " + strings.Repeat("[", 600): "|Too deeply nested",
 	} {
