@@ -4,18 +4,20 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"cbuild/cas/local"
 )
 
 func TestSizes(t *testing.T) {
 	for text, want := range map[string]int64{
-		"0": 0, "1048576": 1 << 20, "12B": 12, "300GB": 300e9, "300 GB": 300e9, "4GiB": 4 << 30, "1.5GiB": 3 << 29, "2K": 2000, "7TiB": 7 << 40, "0.5M": 5e5,
+		"0": 0, "1048576": 1 << 20, "12B": 12, "300GB": 300e9, "300 GB": 300e9, "4GiB": 4 << 30, "1.5GiB": 3 << 29, "2K": 2000, "7TiB": 7 << 40, "0.5M": 5e5, "1gb": 1e9,
 	} {
 		var n int64
 		if err := (&size{&n}).Set(text); err != nil || n != want {
 			t.Errorf("%s is %d, %v, want %d", text, n, err, want)
 		}
 	}
-	for _, text := range []string{"", "many", "-1", "1.25G", "GB", "1 2", "999999999999T", "5PB", "1gb", "0x10", "1\n"} {
+	for _, text := range []string{"", "many", "-1", "1.25G", "GB", "1 2", "999999999999T", "5PB", "0x10", "1\n"} {
 		n := int64(7)
 		if err := (&size{&n}).Set(text); err == nil || n != 7 {
 			t.Errorf("%q is %d", text, n)
@@ -56,6 +58,9 @@ func TestSettingsAreFlags(t *testing.T) {
 		if c.setting(name) == nil {
 			t.Errorf("the setting %s has no flag", name)
 		}
+	}
+	if c.durability() != local.Group || c.setting("durability").Value.Set("none") != nil || c.durability() != local.None {
+		t.Error("durability does not reach the store")
 	}
 	if !slices.Contains(settingNames, "disk_ahead") || c.setting("disk_ahead").Name != "disk-ahead" {
 		t.Error("disk_ahead is not --disk-ahead")

@@ -184,6 +184,14 @@ func (c *cli) openLock(w *buildfile.Workspace, journal *state.Pins) (*buildfile.
 	return lock, c.report(diags)
 }
 
+// durability is what a power cut may cost.
+func (c *cli) durability() local.Durability {
+	if c.flags.durability == "none" {
+		return local.None
+	}
+	return local.Group
+}
+
 // open makes a session for w. The caller closes it.
 func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	s = &session{cli: c, workspace: w, uses: &rules.Uses{}}
@@ -204,7 +212,9 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.store, err = local.Open(dir, local.Options{FS: vfs.OS, Private: filepath.Join(base, "private-cas"), Warn: s.notes.add})
+	s.store, err = local.Open(dir, local.Options{
+		FS: vfs.OS, Durability: c.durability(), Private: filepath.Join(base, "private-cas"), Warn: s.notes.add,
+	})
 	if err != nil {
 		return s, fmt.Errorf("cannot open the store: %w", err)
 	}
