@@ -54,7 +54,7 @@ func (r *Query) Query(ctx context.Context, rt *Runtime, self Self) iter.Seq2[eng
 			return
 		}
 		out := emission{self: self, yield: yield, seen: map[string]firstItem{}}
-		if failed := ask(ctx, parts, out.items); failed != nil && !out.stopped {
+		if failed := ask(ctx, parts, rt.InOrder, out.items); failed != nil && !out.stopped {
 			yield(engine.Item{}, failed)
 		}
 	}
@@ -105,48 +105,52 @@ func (r *Query) starts(rt *Runtime) ([]registry.Start, error) {
 	return starts, nil
 }
 
-// ask follows the parts side by side and hands their pages to deliver as they come, until that returns false. It returns the first
-// error.
-func ask(ctx context.Context, parts []part, deliver func(registry.Page) bool) (failed error) {
+// An answer is a page of a part, or why it has no more.
+type answer struct {
+	page registry.Page
+	err  error
+}
+
+// ask follows the parts side by side and hands their pages to deliver, as they come or in the order of the parts, until that returns false.
+// It returns the first error.
+func ask(ctx context.Context, parts []part, inOrder bool, deliver func(registry.Page) bool) (failed error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	type answer struct {
-		page registry.Page
-		err  error
-	}
-	answers := make(chan answer)
-	send := func(a answer) bool {
-		select {
-		case answers <- a:
-			return true
-		case <-ctx.Done():
-			return false
+	shared := make(chan answer)
+	streams := []chan answer{shared}
+	if inOrder {
+		streams = make([]chan answer, len(parts))
+		for i := range streams {
+			streams[i] = make(chan answer)
 		}
 	}
 	var group errgroup.Group
 	group.Go(func() error {
-		defer close(answers)
+		defer close(shared)
 		var workers errgroup.Group
 		workers.SetLimit(openQuestions)
-		for _, p := range parts {
+		for i, p := range parts {
 			if ctx.Err() != nil {
 				break
 			}
 			workers.Go(func() error {
-				if err := p(ctx, func(page registry.Page) bool { return send(answer{page: page}) }); err != nil {
-					send(answer{err: err})
+				if inOrder {
+					defer close(streams[i])
 				}
+				p.follow(ctx, streams[min(i, len(streams)-1)])
 				return nil
 			})
 		}
 		return workers.Wait()
 	})
-	for a := range answers {
-		switch {
-		case a.err != nil && failed == nil:
-			failed = a.err
-		case a.err == nil && !deliver(a.page):
-			cancel()
+	for _, stream := range streams {
+		for a := range answersFrom(ctx, stream) {
+			switch {
+			case a.err != nil && failed == nil:
+				failed = a.err
+			case a.err == nil && !deliver(a.page):
+				cancel()
+			}
 		}
 	}
 	if err := group.Wait(); failed == nil {
@@ -156,6 +160,37 @@ func ask(ctx context.Context, parts []part, deliver func(registry.Page) bool) (f
 		failed = ctx.Err()
 	}
 	return failed
+}
+
+// follow sends the pages of p, and why it has no more if that is an error, until ctx ends.
+func (p part) follow(ctx context.Context, to chan<- answer) {
+	send := func(a answer) bool {
+		select {
+		case to <- a:
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}
+	if err := p(ctx, func(page registry.Page) bool { return send(answer{page: page}) }); err != nil {
+		send(answer{err: err})
+	}
+}
+
+// answersFrom yields what comes from c until that is closed or ctx ends.
+func answersFrom(ctx context.Context, c <-chan answer) iter.Seq[answer] {
+	return func(yield func(answer) bool) {
+		for {
+			select {
+			case a, ok := <-c:
+				if !ok || !yield(a) {
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
 }
 
 // A firstItem is where a key was first seen, and with which value.

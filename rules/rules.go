@@ -141,6 +141,8 @@ type Runtime struct {
 	Env func(name string) (string, bool)
 	// Note, if set, says in every report what is special about this build.
 	Note string
+	// InOrder makes queries yield items in the order in which they ask, so that the first ones are always the same.
+	InOrder bool
 	// Offline forbids every request.
 	Offline bool
 	// Client makes all requests.

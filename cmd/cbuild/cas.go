@@ -43,7 +43,7 @@ func (c *cli) withStore(f func(*local.Local) error) error {
 	if err != nil {
 		return err
 	}
-	s, err := local.Open(dir, local.Options{FS: vfs.OS})
+	s, err := local.Open(dir, local.Options{FS: vfs.OS, Durability: c.durability()})
 	if err != nil {
 		return usagef("cannot open the store: %w", err)
 	}

@@ -33,42 +33,52 @@ func keepDefault(dir string) int64 {
 	return int64(min(keepMost, uint64(st.Bsize)*st.Blocks/5))
 }
 
+// keep is how large the store in dir may become: as it is set, or by default.
+func (c *cli) keep(dir string) int64 {
+	if c.flags.keep > 0 {
+		return c.flags.keep
+	}
+	return keepDefault(dir)
+}
+
 // collect keeps the store within its size, after everything else is done. What goes wrong costs room, not the build: it is told to those
 // who want to know more, for the summary is the last line.
 func (r *run) collect() {
 	ctx, cancel := context.WithTimeout(context.Background(), collectFor)
 	defer cancel()
-	if _, err := r.store.CollectIfDue(ctx, keepDefault(r.store.Dir())); err != nil && r.cli.flags.verbose > 0 {
+	if _, err := r.store.CollectIfDue(ctx, r.cli.keep(r.store.Dir())); err != nil && r.cli.flags.verbose > 0 {
 		r.console.Note("warning", "the store could not be tidied up: "+err.Error())
 	}
 }
 
 func (c *cli) casGCCommand() *cobra.Command {
-	var keep, older string
+	var keep int64
+	var older string
 	var dry bool
 	cmd := &cobra.Command{
 		Use: "gc", Short: "Take away what builds did not use for the longest time; results stay", Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			limits := local.Limits{Keep: -1, Dry: dry}
 			var err error
 			if older != "" {
 				limits.Older, err = parseAge(older)
 			}
-			if keep != "" && err == nil {
-				limits.Keep, err = parseSize(keep)
-			}
 			if err != nil {
 				return err
 			}
+			given := cmd.Flags().Changed("keep")
+			if given {
+				limits.Keep = keep
+			}
 			return c.withStore(func(s *local.Local) error {
-				if keep == "" && older == "" {
-					limits.Keep = keepDefault(s.Dir())
+				if !given && older == "" {
+					limits.Keep = c.keep(s.Dir())
 				}
 				return c.casGC(s, limits)
 			})
 		},
 	}
-	cmd.Flags().StringVar(&keep, "keep", "", "the `SIZE` that may stay, as 300GB; a fifth of the disk, at most 50GB, if neither this nor --older is given")
+	cmd.Flags().Var(&size{&keep}, "keep", "the `SIZE` that may stay, as 300GB; a fifth of the disk, at most 50GB, if neither this nor --older is given")
 	cmd.Flags().StringVar(&older, "older", "", "take also what was not used for a `TIME` as 30d or 12h, even if there is room")
 	cmd.Flags().BoolVarP(&dry, "dry-run", "n", false, "only say what would go")
 	return cmd
@@ -95,22 +105,6 @@ var units = []struct {
 	name  string
 	bytes int64
 }{{"TB", 1e12}, {"GB", 1e9}, {"MB", 1e6}, {"KB", 1e3}, {"B", 1}}
-
-// parseSize reads a number and a unit; a number alone is bytes.
-func parseSize(s string) (int64, error) {
-	number, bytes := strings.ToUpper(s), int64(1)
-	for _, u := range units {
-		if n, ok := strings.CutSuffix(number, u.name); ok {
-			number, bytes = n, u.bytes
-			break
-		}
-	}
-	n, err := strconv.ParseFloat(strings.TrimSpace(number), 64)
-	if err != nil || n < 0 || n*float64(bytes) > 1e18 {
-		return 0, usagef("size %q: want a number and a unit, as 300GB", s)
-	}
-	return int64(n * float64(bytes)), nil
-}
 
 // sizeText is how people read a size.
 func sizeText(n int64) string {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"cbuild/engine"
 )
 
 var update = flag.Bool("update", false, "write docs/cli.md")
@@ -22,23 +24,10 @@ func TestCommandLineDocumentation(t *testing.T) {
 	var b bytes.Buffer
 	b.WriteString("# The command line\n\nWritten from the commands by `go test ./cmd/cbuild -run Documentation -update`; `cbuild help COMMAND` says the same.\n")
 	root := c.root()
-	settingsText := c.settingsTable()
 	document(&b, root, "cbuild")
-	b.WriteString(`
-## Labels
-
-` + "`//dir:name`" + ` is a target of the workspace, ` + "`name` or `:name`" + ` one of the current package, ` + "`//dir/...`" + ` all in and below a package, ` + "`tag:slow`" + ` those with a
-tag. ` + "`check[serde-1.0.210][before]`" + ` is an instance: its key, then its keys on the axes; ` + "`*` and `?`" + ` in the brackets are globs, a key in quotes is taken
-as it is. ` + "`NAME=VALUE`" + ` sets a variable of the current package, ` + "`//dir:NAME=VALUE`" + ` one of another. A target that is named like a command is ` + "`:name`" + `.
-
-## Settings
-
-` + settingsText + `
-## Exit codes
-
-0 done; 1 a requested target, or one of its instances, is not a pass, or ` + "`--fail-on`" + ` holds, or ` + "`-q`" + ` and out of date; 2 usage, BUILD.hcl or lock; 3
-trouble: the same command resumes; 70 a bug in cbuild; 130 and 143 signals. By precedence: signal, 70, 2, 3, 1.
-`)
+	for _, t := range c.chapters() {
+		fmt.Fprintf(&b, "\n## %s\n\n%s", t.title, t.text)
+	}
 	if *update {
 		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
@@ -93,4 +82,16 @@ func usage(cmd *cobra.Command, path string) string {
 		return cmd.Use
 	}
 	return path[:len(path)-len(cmd.Name())] + cmd.Use
+}
+
+// TestEventsAreDocumented looks for each type of event in the chapter on them.
+func TestEventsAreDocumented(t *testing.T) {
+	for _, e := range []engine.EventType{
+		engine.EventBuildStarted, engine.EventTarget, engine.EventQueryPage, engine.EventStarted, engine.EventProgress, engine.EventFinished,
+		engine.EventDiagnostic, engine.EventBuildFinished,
+	} {
+		if !strings.Contains(topicsText, "| `"+string(e)+"` |") {
+			t.Errorf("topics.md does not tell of %s", e)
+		}
+	}
 }

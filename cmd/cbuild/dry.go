@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,6 @@ type dryRun struct {
 	*session
 	mu     sync.Mutex
 	counts map[*engine.Target]*dryCount // guarded by mu
-	order  []*engine.Target             // guarded by mu
 }
 
 type dryCount struct {
@@ -63,8 +63,11 @@ func (r *run) foresee() error {
 		return &statusError{exitBug, fmt.Errorf("this is a bug in cbuild, please report it: %w", err)}
 	}
 	stale := false
-	for _, t := range d.order {
+	for _, t := range r.workspace.Targets {
 		c := d.counts[t]
+		if c == nil {
+			continue // nobody needs it
+		}
 		stale = stale || c.run > 0 || c.open > 0
 		for _, e := range r.events {
 			e.Observe(engine.Event{Type: engine.EventTarget, Target: t, Done: c.cached, Total: c.cached + c.run + c.open, Open: c.open > 0, Why: c.reason})
@@ -90,27 +93,28 @@ func (d *dryRun) Observe(e engine.Event) {
 	if c == nil {
 		c = &dryCount{}
 		d.counts[e.Target] = c
-		d.order = append(d.order, e.Target)
 	}
-	c.add(e.Outcome)
+	c.add(e.Target, e.Outcome)
 }
 
-func (c *dryCount) add(o *engine.Outcome) {
+func (c *dryCount) add(t *engine.Target, o *engine.Outcome) {
 	switch {
 	case o.Result != nil:
 		c.cached++
+	case errors.Is(o.Err, engine.ErrNotStored) && t.Rule == "collate" && o.Key.IsZero():
+		c.open++ // a report has no key before all of its rows are known
+		c.because("not all of its rows are known")
 	case errors.Is(o.Err, engine.ErrNotStored):
 		c.run++
-		if c.reason == "" {
-			c.reason = strings.TrimPrefix(o.Err.Error(), engine.ErrNotStored.Error()+": ")
-		}
+		c.because(strings.TrimPrefix(o.Err.Error(), engine.ErrNotStored.Error()+": "))
 	default:
 		c.open++
-		if c.reason == "" && o.Err != nil {
-			c.reason = strings.TrimPrefix(o.Err.Error(), "skipped: ")
-		}
+		c.because(strings.TrimPrefix(o.Err.Error(), "skipped: "))
 	}
 }
+
+// because notes a reason; the first one counts.
+func (c *dryCount) because(reason string) { c.reason = cmp.Or(c.reason, reason) }
 
 func (c *dryCount) String() string {
 	var parts []string

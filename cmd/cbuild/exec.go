@@ -50,6 +50,9 @@ nothing of that is a build. Flags of cbuild stand before TARGET.`,
 
 // exec builds the target and becomes the program that is its only output.
 func (c *cli) exec(target string, args []string) error {
+	if c.flags.dryRun || c.flags.question {
+		return c.dry([]string{target})
+	}
 	stdout := c.stdout
 	c.stdout = &output{to: io.Discard} // it belongs to the program
 	r, err := c.buildRun([]string{target})

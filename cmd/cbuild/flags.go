@@ -80,7 +80,7 @@ func (c *cli) machineFlags() {
 	f.VarP(atLeast(&c.flags.jobs, 1), "jobs", "j", "how many actions run at a time; without N, as many as there are processors")
 	f.Lookup("jobs").NoOptDefVal = strconv.Itoa(runtime.NumCPU())
 	f.Var(oneOf(&c.flags.durability, "group", "none"), "durability", "group, or none: whether a power cut may cost finished work")
-	f.Var(&size{&c.flags.keep}, "keep", "how large the store may grow")
+	f.Var(&size{&c.flags.keep}, "keep", "the `SIZE` that the store may have; a fifth of the disk, at most 50GB, by default")
 	f.Var(atLeast(&c.flags.window, 1), "window", "how far targets may run ahead of those that read them")
 	f.Var(&size{&c.flags.diskAhead}, "disk-ahead", "how many bytes may lie downloaded and unread")
 	f.Var(atLeast(&c.flags.connections, 1), "connections", "how many connections are open at a time")
@@ -174,7 +174,7 @@ func (s *size) String() string { return strconv.FormatInt(*s.value, 10) }
 func (s *size) Type() string   { return "SIZE" }
 
 var (
-	sizeForm  = regexp.MustCompile(`^([0-9]{1,18})(?:\.([0-9]))? ?(?:([KMGT])(i?)B?|B)?$`)
+	sizeForm  = regexp.MustCompile(`(?i)^([0-9]{1,18})(?:\.([0-9]))? ?(?:([KMGT])(i?)B?|B)?$`)
 	sizeUnits = map[string]int64{"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
 )
 
@@ -189,7 +189,7 @@ func (s *size) Set(text string) error {
 		base = 1024
 	}
 	unit := int64(1)
-	for range sizeUnits[m[3]] {
+	for range sizeUnits[strings.ToUpper(m[3])] {
 		unit *= base
 	}
 	whole, _ := strconv.ParseInt(m[1], 10, 64) // digits

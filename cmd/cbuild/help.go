@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,15 +11,15 @@ import (
 	"cbuild/internal/buildfile"
 )
 
-// helpCommand shows the help of a command, or a chapter on the language: what docs/cli.md and docs/language.md hold.
+// helpCommand shows the help of a command, or a chapter on the language or on the command line: what docs/cli.md and docs/language.md hold.
 func (c *cli) helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND or TOPIC]",
-		Short:   "Show the help of a command, or a chapter on the language",
-		Long:    "help shows the help of a command, or a chapter on the language. The topics are:\n\n  " + strings.Join(topics(), " "),
+		Short:   "Show the help of a command, or a chapter of the manual",
+		Long:    "help shows the help of a command, or a chapter of the manual: on the language, or on the command line. The topics are:\n\n  " + strings.Join(c.topics(), " "),
 		Example: "  cbuild help build\n  cbuild help run      # the rule run and its attributes\n  cbuild help functions\n  cbuild help settings # what configuration files may hold",
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return helpNames(root), cobra.ShellCompDirectiveNoFileComp
+			return c.helpNames(root), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(_ *cobra.Command, args []string) error { return c.help(root, args) },
 	}
@@ -33,25 +34,49 @@ func (c *cli) help(root *cobra.Command, args []string) error {
 	}
 	name := strings.Join(args, " ")
 	text, ok := buildfile.Doc(name)
-	if name == settingsTopic {
-		text, ok = "# Settings\n\n"+c.settingsTable(), true
+	for _, t := range c.chapters() {
+		if t.name == name {
+			text, ok = "# "+t.title+"\n\n"+t.text, true
+		}
 	}
 	if !ok {
-		return usagef("there is no command and no topic %q. %s", name, didYouMean(name, helpNames(root), "The topics are "+strings.Join(topics(), ", ")+"."))
+		return usagef("there is no command and no topic %q. %s", name, didYouMean(name, c.helpNames(root), "The topics are "+strings.Join(c.topics(), ", ")+"."))
 	}
 	_, err := fmt.Fprintln(c.stdout, strings.TrimRight(text, "\n"))
 	return err
 }
 
-// settingsTopic is the chapter on what configuration files may hold.
-const settingsTopic = "settings"
+// topicsText holds the chapters on the command line, each begun by a line "@topic NAME TITLE". A line "@settings" stands for the table of
+// settings.
+//
+//go:embed topics.md
+var topicsText string
 
-// topics lists the chapters.
-func topics() []string { return append(slices.Clone(buildfile.Topics()), settingsTopic) }
+// A chapter is one of them.
+type chapter struct{ name, title, text string }
+
+func (c *cli) chapters() (all []chapter) {
+	for part := range strings.SplitSeq("\n"+topicsText, "\n@topic ") {
+		head, body, _ := strings.Cut(part, "\n")
+		if name, title, ok := strings.Cut(head, " "); ok {
+			all = append(all, chapter{name, title, strings.Replace(strings.TrimSpace(body)+"\n", "@settings\n", c.settingsTable(), 1)})
+		}
+	}
+	return all
+}
+
+// topics lists the names of all chapters, on the language and on the command line.
+func (c *cli) topics() []string {
+	names := slices.Clone(buildfile.Topics())
+	for _, t := range c.chapters() {
+		names = append(names, t.name)
+	}
+	return names
+}
 
 // helpNames lists what there is help for.
-func helpNames(root *cobra.Command) []string {
-	names := topics()
+func (c *cli) helpNames(root *cobra.Command) []string {
+	names := c.topics()
 	for _, cmd := range root.Commands() {
 		if !cmd.Hidden {
 			names = append(names, cmd.Name())

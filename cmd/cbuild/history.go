@@ -122,24 +122,10 @@ func (c *cli) listBuilds(h *history.History, n int, asJSON bool) error {
 	}
 	t := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	for i, b := range builds {
-		fmt.Fprintf(t, "@%d\t%s\t%s\t%s\t%s\t%s\n", i+1, b.ID, ui.Elapsed(b.Took), b.Outcome, ui.Counts(b.Counts), "cbuild "+shellWords(b.Args))
+		fmt.Fprintf(t, "@%d\t%s\t%s\t%s\t%s\t%s\n", i+1, b.ID, ui.Elapsed(b.Took), b.Outcome, ui.Counts(b.Counts), "cbuild "+ui.Text(ui.ShellWords(b.Args...)))
 	}
 	return t.Flush()
 }
-
-// shellWords writes words as they can be given to a shell again.
-func shellWords(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		if quoted[i] = w; w == "" || strings.Trim(w, plainWord) != "" {
-			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-	}
-	return ui.Text(strings.Join(quoted, " "))
-}
-
-// plainWord are the characters that mean nothing to a shell.
-const plainWord = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-"
 
 func (c *cli) listAttempts(h *history.History, name string, n int, asJSON bool) error {
 	attempts, err := h.Attempts(name)

@@ -22,7 +22,7 @@ func (s *session) limitQueries() {
 	if n <= 0 {
 		return
 	}
-	s.runtime.Note = note
+	s.runtime.Note, s.runtime.InOrder = note, !sample
 	for _, t := range s.workspace.Targets {
 		if all := t.Query; all != nil && sample {
 			t.Query = func(ctx context.Context, v engine.View) iter.Seq2[engine.Item, error] { return sampled(all(ctx, v), n) }

@@ -105,8 +105,9 @@ func (c *cli) counts(w *buildfile.Workspace, targets []*engine.Target) map[engin
 		return nil
 	}
 	s, err := c.open(w)
-	if err != nil {
-		return nil // without a store the files can be listed all the same
+	if err != nil { // without a store the files can be listed all the same
+		fmt.Fprintf(c.stderr, "Note: instances are not counted: %v\n", err)
+		return nil
 	}
 	defer s.close()
 	b := engine.New(engine.Options{

@@ -29,7 +29,7 @@ import (
 )
 
 // load reads the workspace of the current directory and shows what is wrong with it. Assignments on the command line beat those of
-// --var, and those beat files.
+// --var.
 func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error) {
 	if err := c.configure(); err != nil {
 		return nil, err
@@ -185,6 +185,14 @@ func (c *cli) openLock(w *buildfile.Workspace, journal *state.Pins) (*buildfile.
 	return lock, c.report(diags)
 }
 
+// durability is what a power cut may cost.
+func (c *cli) durability() local.Durability {
+	if c.flags.durability == "none" {
+		return local.None
+	}
+	return local.Group
+}
+
 // open makes a session for w. The caller closes it.
 func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	s = &session{cli: c, workspace: w, uses: &rules.Uses{}}
@@ -205,7 +213,9 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.store, err = local.Open(dir, local.Options{FS: vfs.OS, Private: filepath.Join(base, "private-cas"), Warn: s.notes.add})
+	s.store, err = local.Open(dir, local.Options{
+		FS: vfs.OS, Durability: c.durability(), Private: filepath.Join(base, "private-cas"), Warn: s.notes.add,
+	})
 	if err != nil {
 		return s, fmt.Errorf("cannot open the store: %w", err)
 	}

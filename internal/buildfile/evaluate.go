@@ -134,6 +134,8 @@ func printable(v engine.Value) any {
 		return members
 	case nil, bool, int64, float64, string:
 		return v
+	case *engine.Row:
+		return v.Target.InstanceName(v.Key, nil)
 	}
 	return fmt.Sprint(v)
 }

@@ -16,9 +16,9 @@ func (c *Console) Command(cmd *engine.Command) {
 	readable := strings.NewReplacer(tokens...)
 	words := make([]string, len(cmd.Argv))
 	for i, a := range cmd.Argv {
-		words[i] = shellWord(readable.Replace(a))
+		words[i] = readable.Replace(a)
 	}
-	line := cmd.Name + ": " + strings.Join(words, " ")
+	line := cmd.Name + ": " + ShellWords(words...)
 	if cmd.Dir != "" {
 		line += " (in " + cmd.Dir + ")"
 	}
@@ -27,15 +27,4 @@ func (c *Console) Command(cmd *engine.Command) {
 		line += "\n  " + strings.ReplaceAll(script, "\n", "\n  ")
 	}
 	c.print(clean(line))
-}
-
-// shellWord quotes s if a shell would not take it as one word.
-func shellWord(s string) string {
-	plain := func(r rune) bool {
-		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("_-./=:,+@%$", r)
-	}
-	if s != "" && strings.IndexFunc(s, func(r rune) bool { return !plain(r) }) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

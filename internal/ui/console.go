@@ -199,7 +199,7 @@ func (c *Console) colored(color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// tail returns the last lines of the log of what failed, indented, and what to do about it.
+// tail returns the last lines of the log of what failed, indented, how to see the others, and what to do about it.
 func (c *Console) tail(e engine.Event) string {
 	o := e.Outcome
 	if c.opts.Log == nil || o.Result == nil || o.Result.Log.IsZero() {
@@ -210,8 +210,11 @@ func (c *Console) tail(e engine.Event) string {
 		return ""
 	}
 	lines := strings.Split(strings.TrimRight(string(data), "\n"), "\n")
-	lines = lines[max(0, len(lines)-failureLines):]
 	var b strings.Builder
+	if more := len(lines) - failureLines; more > 0 {
+		fmt.Fprintf(&b, "\n  │ … %d lines before: cbuild log %s", more, clean(ShellWords(label(e))))
+		lines = lines[more:]
+	}
 	for _, l := range lines {
 		b.WriteString("\n  │ " + clean(l))
 	}

@@ -441,6 +441,9 @@ func TestPlainConsole(t *testing.T) {
 		if strings.Contains(got, "line 9\n") || !strings.Contains(got, "  │ line 10\n") || !strings.Contains(got, "  │ line 29\n") || strings.Contains(got, "│ \n") {
 			t.Errorf("not the last 20 lines: %s", got)
 		}
+		if !strings.Contains(got, "  │ … 15 lines before: cbuild log '//:slow[k2][before]'\n") {
+			t.Errorf("it is not told where the others are: %s", got)
+		}
 	})
 }
 
@@ -514,7 +517,8 @@ func TestTimeLeft(t *testing.T) {
 				Out: &locked{&mu, &out}, Clock: clock.System, Live: live, Quiet: !live, Size: func() (int, int) { return 100, 24 },
 			})
 			target := works("run", "work", time.Second, keys, pass)
-			b := engine.New(engine.Options{Targets: []*engine.Target{target}, Cache: cache, Observer: console, Jobs: 4, Window: 64})
+			target.Axes, target.Matrix = nil, nil
+			b := engine.New(engine.Options{Targets: []*engine.Target{target}, Cache: cache, Observer: console, Jobs: 2, Window: 64})
 			ctx, cancel := context.WithCancel(t.Context())
 			var watching sync.WaitGroup
 			watching.Go(func() { console.Watch(ctx, b) })
@@ -540,7 +544,7 @@ func TestTimeLeft(t *testing.T) {
 		mu.Lock()
 		later := out.String()[len(early):]
 		mu.Unlock()
-		if last := later[max(0, strings.LastIndex(later, "14/20")):]; !strings.Contains(last, "about 4s left  4 running") {
+		if last := later[max(0, strings.LastIndex(later, "14/20")):]; !strings.Contains(last, "about 3s left  2 running") {
 			t.Errorf("when 6 are left, two at a time: %q", last)
 		}
 		building.Wait()
