@@ -26,11 +26,15 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	sandbox.Helper()
 	if len(os.Args) > 2 && os.Args[1] == "as-somebody-else" {
 		os.Exit(asSomebodyElse(os.Args[2]))
 	}
 	goleak.VerifyTestMain(m)
 }
+
+// classFull is set where the tests run in class full: see TestSuiteInClassFull.
+var classFull = os.Getenv("CBUILD_SANDBOX_CLASS") == "full"
 
 // world is an executor with a store in memory.
 type world struct {
@@ -38,13 +42,21 @@ type world struct {
 	store *castest.Memory
 	tools *checkout.Shared
 	dir   string
-	*sandbox.None
+	*sandbox.Executor
 }
 
 func newWorld(t testing.TB) *world {
 	w := &world{t: t, store: castest.NewMemory(), dir: t.TempDir()}
 	w.tools = checkout.NewShared(w.store, filepath.Join(t.TempDir(), "trees"))
-	w.None = sandbox.New(w.store, w.tools, w.dir)
+	if classFull {
+		var err error
+		if w.Executor, err = sandbox.Open(t.Context(), w.store, w.tools, w.dir); err != nil {
+			t.Fatalf("class full: %v", err)
+		}
+		t.Cleanup(w.Executor.Close)
+		return w
+	}
+	w.Executor = sandbox.New(w.store, w.tools, w.dir)
 	return w
 }
 
