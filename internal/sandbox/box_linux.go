@@ -54,11 +54,12 @@ func (bs *boxes) try(ctx context.Context, b *box) error {
 		return err
 	}
 	defer os.RemoveAll(root)
-	if err := os.Chmod(root, 0o755); err != nil {
-		return err
-	}
-	for _, dir := range []string{"work", "tmp"} {
-		if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+	for _, dir := range []string{"", "work", "tmp"} {
+		at := filepath.Join(root, dir)
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chmod(at, 0o755); err != nil { // whatever our umask is
 			return err
 		}
 	}
@@ -195,6 +196,9 @@ func (b *box) namespaces() *syscall.SysProcAttr {
 	if os.Getuid() != 0 {
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: os.Getuid(), Size: 1}}
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: os.Getgid(), Size: 1}}
+		for c := range uintptr(unix.CAP_LAST_CAP + 1) { // in its own namespaces: else they would end with execve
+			a.AmbientCaps = append(a.AmbientCaps, c)
+		}
 		return a
 	}
 	b.user = buildUsers + b.number

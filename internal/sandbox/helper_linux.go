@@ -201,10 +201,11 @@ func (h *helper) launch(o *order, files []int) (pid int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return syscall.ForkExec(program, o.Argv, &syscall.ProcAttr{
+	pid, err = syscall.ForkExec(program, o.Argv, &syscall.ProcAttr{
 		Dir: o.Dir, Env: o.Env, Files: []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
+	return pid, noInterpreter(err, program, o.Argv[0])
 }
 
 // drop takes every right from this thread. The calls are raw: those of package syscall would change all threads.
@@ -241,6 +242,9 @@ func (h *helper) setup(runs, trees string) error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 		return fmt.Errorf("prctl: %w", err)
 	}
+	if err := limit(unix.RLIMIT_NPROC, maxProcesses); err != nil {
+		return fmt.Errorf("limit of processes: %w", err)
+	}
 	if err := unix.Sethostname([]byte("cbuild")); err != nil {
 		return fmt.Errorf("host name: %w", err)
 	}
@@ -250,6 +254,19 @@ func (h *helper) setup(runs, trees string) error {
 		}
 	}
 	return h.makeRoot(runs, trees)
+}
+
+// maxProcesses is how many processes and threads a box may have.
+const maxProcesses = 8192
+
+// limit lowers a limit of this process and all that it starts.
+func limit(resource int, most uint64) error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(resource, &l); err != nil {
+		return err
+	}
+	l.Cur, l.Max = min(l.Cur, most), min(l.Max, most)
+	return unix.Setrlimit(resource, &l)
 }
 
 // loopback makes 127.0.0.1 work.

@@ -244,9 +244,14 @@ func (r *run) start(cmd *exec.Cmd, s *streams) error {
 	})
 	s.out.w.Close()
 	s.err.w.Close()
+	return noInterpreter(err, cmd.Path, cmd.Args[0])
+}
+
+// noInterpreter says more of the error of starting the program at path, if what does not exist is not the program itself.
+func noInterpreter(err error, path, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, serr := os.Stat(cmd.Path); serr == nil {
-			err = fmt.Errorf("%s: the interpreter that its first line names, or its loader, does not exist: %w", cmd.Args[0], fs.ErrNotExist)
+		if _, serr := os.Stat(path); serr == nil {
+			return fmt.Errorf("%s: the interpreter that its first line names, or its loader, does not exist: %w", name, fs.ErrNotExist)
 		}
 	}
 	return err
