@@ -40,6 +40,9 @@ func NewShared(s cas.Store, dir string) *Shared {
 	return &Shared{store: s, dir: dir, trees: make(map[cas.Digest]*sharedTree)}
 }
 
+// Dir returns the directory below which all copies are: that of a tree has the name of its digest in hexadecimal.
+func (s *Shared) Dir() string { return s.dir }
+
 // Tree returns the directory that holds a copy of the tree root. Callers must not write to it.
 func (s *Shared) Tree(ctx context.Context, root cas.Digest) (string, error) {
 	s.mu.Lock()

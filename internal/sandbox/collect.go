@@ -87,7 +87,11 @@ func (r *run) find(p string) (at string, info fs.FileInfo, err error) {
 	if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return "", nil, errMissing
 	}
-	to, err := filepath.EvalSymlinks(at)
+	work, err := filepath.EvalSymlinks(r.work)
+	if err != nil {
+		return "", nil, err
+	}
+	to, err := r.follow(work, filepath.FromSlash(p))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return "", nil, &badOutError{errors.New("a link to nothing")}
@@ -96,13 +100,62 @@ func (r *run) find(p string) (at string, info fs.FileInfo, err error) {
 	case err != nil:
 		return "", nil, &badOutError{err}
 	}
-	work, err := filepath.EvalSymlinks(r.work)
-	if err != nil {
-		return "", nil, err
-	}
-	if to != work && !strings.HasPrefix(to, work+"/") {
-		return "", nil, &badOutError{errors.New("a link that leaves the run's directory")}
-	}
 	info, err = os.Lstat(to)
 	return to, info, err
+}
+
+// errLeaves says that a link leads out of the run's directory, errLoop that there is no end to it.
+var (
+	errLeaves = errors.New("a link that leaves the run's directory")
+	errLoop   = errors.New("too many links")
+)
+
+// follow returns where the path p, seen from the directory work, leads. Absolute links are seen from inside: in a box they begin with the
+// place that the directory has there.
+func (r *run) follow(work, p string) (string, error) {
+	inside := work
+	if r.box != nil {
+		inside = boxWork
+	}
+	at, rest := work, strings.Split(p, string(filepath.Separator))
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			if at == work {
+				return "", errLeaves
+			}
+			at = filepath.Dir(at)
+			continue
+		}
+		next := filepath.Join(at, name)
+		info, err := os.Lstat(next)
+		if err != nil {
+			return "", err
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			at = next
+			continue
+		}
+		to, err := os.Readlink(next)
+		if err != nil {
+			return "", err
+		}
+		if links++; links > 40 {
+			return "", errLoop
+		}
+		if filepath.IsAbs(to) {
+			to, at = filepath.Clean(to), work
+			within, ok := strings.CutPrefix(to+"/", inside+"/")
+			if !ok {
+				return "", errLeaves
+			}
+			to = within
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+	}
+	return at, nil
 }

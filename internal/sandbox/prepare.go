@@ -31,20 +31,29 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.inside, err = os.OpenRoot(r.work); err != nil {
 		return err
 	}
-	if err := r.fill(ctx); err != nil {
-		r.inside.Close()
-		return err
+	err = r.fill(ctx)
+	if err == nil && r.box != nil {
+		err = r.own()
 	}
-	return nil
+	if err != nil {
+		r.inside.Close()
+	}
+	return err
 }
 
 // tokens checks the toolchains out and says what the tokens in the command's strings stand for.
 func (r *run) tokens(ctx context.Context) error {
 	tokens := []string{engine.WorkDir, r.work, engine.ScriptPath, r.script()}
+	if r.box != nil {
+		tokens = []string{engine.WorkDir, boxWork, engine.ScriptPath, boxScript}
+	}
 	for i, t := range r.c.Tools {
 		dir, err := r.tools.Tree(ctx, t.Digest)
 		if err != nil {
 			return lost(err, t.Digest)
+		}
+		if r.box != nil {
+			dir = fmt.Sprintf("%s/%d", boxTools, i)
 		}
 		tokens = append(tokens, engine.ToolDir(i), dir)
 	}

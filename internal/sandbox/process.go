@@ -39,6 +39,9 @@ func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 		limit, stop = context.WithCancel(ctx)
 	}
 	defer stop()
+	if r.box != nil {
+		return r.executeBoxed(ctx, limit, s)
+	}
 	var ended atomic.Bool // by us, not by itself
 	cmd, err := r.cmd(limit, &ended)
 	if err != nil {
@@ -58,17 +61,20 @@ func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 	case err != nil:
 		return nil, err
 	case ended.Load():
-		res.Status, res.ExitCode = engine.Timeout, -1
-		fmt.Fprintf(&r.log, "\ncbuild: ended after its timeout of %v\n", r.c.Timeout)
+		r.timedOut(res)
 	default:
-		res.Status, res.ExitCode = statusOf(cmd.ProcessState)
+		res.Status, res.ExitCode = statusOf(cmd.ProcessState.Sys().(syscall.WaitStatus))
 	}
 	return res, nil
 }
 
+func (r *run) timedOut(res *engine.Result) {
+	res.Status, res.ExitCode = engine.Timeout, -1
+	fmt.Fprintf(&r.log, "\ncbuild: ended after its timeout of %v\n", r.c.Timeout)
+}
+
 // statusOf says how a process ended.
-func statusOf(p *os.ProcessState) (engine.Status, int) {
-	ws := p.Sys().(syscall.WaitStatus)
+func statusOf(ws syscall.WaitStatus) (engine.Status, int) {
 	switch {
 	case ws.Signaled():
 		return engine.Crash, 128 + int(ws.Signal())
@@ -238,9 +244,14 @@ func (r *run) start(cmd *exec.Cmd, s *streams) error {
 	})
 	s.out.w.Close()
 	s.err.w.Close()
+	return noInterpreter(err, cmd.Path, cmd.Args[0])
+}
+
+// noInterpreter says more of the error of starting the program at path, if what does not exist is not the program itself.
+func noInterpreter(err error, path, name string) error {
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, serr := os.Stat(cmd.Path); serr == nil {
-			err = fmt.Errorf("%s: the interpreter that its first line names, or its loader, does not exist: %w", cmd.Args[0], fs.ErrNotExist)
+		if _, serr := os.Stat(path); serr == nil {
+			return fmt.Errorf("%s: the interpreter that its first line names, or its loader, does not exist: %w", name, fs.ErrNotExist)
 		}
 	}
 	return err
@@ -249,6 +260,20 @@ func (r *run) start(cmd *exec.Cmd, s *streams) error {
 // wait takes what cmd prints until it has ended. Then its group is killed in any case, and what left the group as far as it can be found:
 // what a command leaves behind must not outlive it, nor hold back its output. The error is trouble with the output.
 func (r *run) wait(cmd *exec.Cmd, s *streams) error {
+	own := r.marksOf(s)
+	return r.copying(s, func() error {
+		err := cmd.Wait() // how it ended is in its state
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		end(cmd.Process.Pid, own)
+		if cmd.ProcessState == nil {
+			return fmt.Errorf("waiting for a command: %w", err)
+		}
+		return nil
+	})
+}
+
+// copying takes what a command prints while wait waits for its end.
+func (r *run) copying(s *streams, wait func() error) error {
 	sinks := []io.Writer{&r.log, &r.text}
 	if s.file != nil {
 		sinks = append(sinks, s.file)
@@ -257,18 +282,12 @@ func (r *run) wait(cmd *exec.Cmd, s *streams) error {
 	var copying sync.WaitGroup
 	copying.Go(func() { outErr = take(s.out.r, io.MultiWriter(sinks...)) })
 	copying.Go(func() { errErr = take(s.err.r, &r.log) })
-	own := r.marksOf(s)
-	err := cmd.Wait() // how it ended is in its state
-	syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-	end(cmd.Process.Pid, own)
+	err := wait()
 	deadline := time.Now().Add(lastWords)
 	s.out.r.SetReadDeadline(deadline)
 	s.err.r.SetReadDeadline(deadline)
 	copying.Wait()
-	if cmd.ProcessState == nil {
-		return fmt.Errorf("waiting for a command: %w", err)
-	}
-	return errors.Join(outErr, errErr)
+	return errors.Join(err, outErr, errErr)
 }
 
 // take copies what a command prints, until the pipe ends or its deadline has passed. If it can't be kept, the command may go on

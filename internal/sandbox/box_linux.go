@@ -1,0 +1,353 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"cbuild/engine"
+)
+
+// boxes are sandboxes that are kept for the next command. A box runs one command at a time.
+type boxes struct {
+	runs, trees string
+
+	mu   sync.Mutex
+	idle map[bool][]*box // guarded by mu; by whether they have a network
+	ids  map[int]bool    // guarded by mu; the numbers of the boxes that there are
+}
+
+// newBoxes returns boxes that can mount the directories below runs and, read-only, those below trees. It opens the first one, and runs a
+// command in it.
+func newBoxes(ctx context.Context, runs, trees string) (*boxes, error) {
+	bs := &boxes{runs: runs, trees: trees, idle: make(map[bool][]*box), ids: make(map[int]bool)}
+	for _, dir := range []string{runs, trees} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	b, err := bs.take(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := bs.try(ctx, b); err != nil {
+		bs.drop(b)
+		return nil, err
+	}
+	bs.give(b)
+	return bs, nil
+}
+
+// try runs a command.
+func (bs *boxes) try(ctx context.Context, b *box) error {
+	root, err := os.MkdirTemp(bs.runs, "try-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(root)
+	for _, dir := range []string{"", "work", "tmp"} {
+		at := filepath.Join(root, dir)
+		if err := os.MkdirAll(at, 0o755); err != nil {
+			return err
+		}
+		if err := os.Chmod(at, 0o755); err != nil { // whatever our umask is
+			return err
+		}
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer null.Close()
+	o := &order{Argv: []string{"/bin/sh", "-c", ":"}, Dir: boxWork, Root: filepath.Base(root)}
+	r, _, err := b.do(ctx, o, [3]*os.File{null, null, null})
+	switch {
+	case err != nil:
+		return err
+	case r.Errno != 0:
+		return errors.New(r.Text)
+	case r.Status != 0:
+		return fmt.Errorf("a command that does nothing ended with status %#x", r.Status)
+	}
+	return nil
+}
+
+// A box is a helper and the socket to it.
+type box struct {
+	cmd     *exec.Cmd
+	socket  int
+	network bool
+	number  int
+	user    int // the user of commands outside of the box
+}
+
+// buildUsers is the first of the users that commands get if we are root: one for each box, whom nobody else uses.
+const buildUsers = 2_000_000_000
+
+// take returns a box that nobody else uses. The caller gives it back, or closes it.
+func (bs *boxes) take(ctx context.Context, network bool) (*box, error) {
+	bs.mu.Lock()
+	if list := bs.idle[network]; len(list) > 0 {
+		b := list[len(list)-1]
+		bs.idle[network] = list[:len(list)-1]
+		bs.mu.Unlock()
+		return b, nil
+	}
+	number := 0
+	for bs.ids[number] {
+		number++
+	}
+	bs.ids[number] = true
+	bs.mu.Unlock()
+	b, err := bs.open(ctx, network, number)
+	if err != nil {
+		bs.free(number)
+	}
+	return b, err
+}
+
+func (bs *boxes) free(number int) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	delete(bs.ids, number)
+}
+
+// give keeps b for the next command.
+func (bs *boxes) give(b *box) {
+	bs.mu.Lock()
+	defer bs.mu.Unlock()
+	bs.idle[b.network] = append(bs.idle[b.network], b)
+}
+
+// drop ends b.
+func (bs *boxes) drop(b *box) {
+	b.close()
+	bs.free(b.number)
+}
+
+// close ends all boxes that nobody uses.
+func (bs *boxes) close() {
+	bs.mu.Lock()
+	idle := append(bs.idle[false], bs.idle[true]...)
+	clear(bs.idle)
+	bs.mu.Unlock()
+	var closing sync.WaitGroup
+	for _, b := range idle {
+		closing.Go(func() { bs.drop(b) })
+	}
+	closing.Wait()
+}
+
+// open starts a helper and waits until it is set up.
+func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, err error) {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("socketpair", err)
+	}
+	theirs := os.NewFile(uintptr(pair[1]), "helper")
+	defer theirs.Close()
+	b = &box{socket: pair[0], network: network, number: number, user: os.Getuid()}
+	kind := "offline"
+	if network {
+		kind = "online"
+	}
+	b.cmd = exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends when its socket does
+	b.cmd.Args = []string{helperName, bs.runs, bs.trees, kind}
+	b.cmd.Env = []string{"GOMAXPROCS=4"}
+	b.cmd.ExtraFiles = []*os.File{theirs}
+	b.cmd.SysProcAttr = b.namespaces()
+	if err := b.cmd.Start(); err != nil {
+		_ = unix.Close(b.socket)
+		return nil, fmt.Errorf("namespaces: %w", err)
+	}
+	theirs.Close()
+	kindOf, body, _, err := receive(b.socket)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("the helper ended: %w", err)
+	case kindOf != msgReady || len(body) > 0:
+		err = errors.New(string(body))
+	default:
+		return b, nil
+	}
+	b.close()
+	return nil, err
+}
+
+// namespaces are what the helper is started in. Who is root gives commands another user outside, too; anybody else can give only
+// themselves.
+func (b *box) namespaces() *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+		Setsid:     true, // signals from a terminal are not for it
+	}
+	if !b.network {
+		a.Cloneflags |= unix.CLONE_NEWNET
+	}
+	if os.Getuid() != 0 {
+		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: os.Getuid(), Size: 1}}
+		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: os.Getgid(), Size: 1}}
+		for c := range uintptr(unix.CAP_LAST_CAP + 1) { // in its own namespaces: else they would end with execve
+			a.AmbientCaps = append(a.AmbientCaps, c)
+		}
+		return a
+	}
+	b.user = buildUsers + b.number
+	maps := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}, {ContainerID: insideID, HostID: b.user, Size: 1}}
+	a.UidMappings, a.GidMappings, a.GidMappingsEnableSetgroups = maps, maps, true
+	return a
+}
+
+// close ends the helper and everything in the box.
+func (b *box) close() {
+	_ = unix.Close(b.socket)
+	late := time.AfterFunc(dieLate, func() { _ = b.cmd.Process.Kill() })
+	defer late.Stop()
+	_ = b.cmd.Wait() // how it ends does not matter
+}
+
+// do runs a command to its end. When ctx ends, it is asked to end and, after the grace, made to; ended is true then. After an error the
+// box is of no use any more.
+func (b *box) do(ctx context.Context, o *order, files [3]*os.File) (r *report, ended bool, err error) {
+	fds := make([]int, len(files))
+	for i, f := range files {
+		fds[i] = int(f.Fd())
+	}
+	if err := send(b.socket, msgRun, o.encode(), fds...); err != nil {
+		return nil, false, err
+	}
+	type answer struct {
+		report *report
+		err    error
+	}
+	answers := make(chan answer, 1)
+	var waiting sync.WaitGroup
+	defer waiting.Wait()
+	waiting.Go(func() {
+		kind, body, _, err := receive(b.socket)
+		if err == nil && kind != msgEnded {
+			err = errMessage
+		}
+		a := answer{err: err}
+		if err == nil {
+			a.report, a.err = decodeReport(body)
+		}
+		answers <- a
+	})
+	for end, signal := ctx.Done(), byte(signalTerm); ; signal = signalKill {
+		select {
+		case a := <-answers:
+			return a.report, ended, a.err
+		case <-end:
+			ended = true
+			_ = send(b.socket, msgSignal, []byte{signal}) // if that fails, there will be no answer either
+			after, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
+			defer stop()
+			if end = after.Done(); signal == signalKill {
+				late := time.AfterFunc(dieLate, func() { _ = b.cmd.Process.Kill() })
+				defer late.Stop()
+				end = nil
+			}
+		}
+	}
+}
+
+// executeBoxed runs the command in the box.
+func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *streams) (*engine.Result, error) {
+	env := make([]string, len(r.c.Env))
+	searchPath := ""
+	for i, e := range r.c.Env {
+		env[i] = r.expand.Replace(e)
+		if p, ok := strings.CutPrefix(env[i], "PATH="); ok {
+			searchPath = p
+		}
+	}
+	argv := make([]string, len(r.c.Argv))
+	for i, a := range r.c.Argv {
+		argv[i] = r.expand.Replace(a)
+	}
+	if info, err := os.Stat(r.path(r.c.Dir)); err != nil || !info.IsDir() {
+		return r.notStarted(fmt.Errorf("dir %s: no input stands there: %w", r.c.Dir, os.ErrNotExist))
+	}
+	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath, Root: filepath.Base(r.root)}
+	for _, t := range r.c.Tools {
+		o.Tools = append(o.Tools, t.Digest.Hex())
+	}
+	in := s.in
+	if in == nil {
+		null, err := os.Open(os.DevNull)
+		if err != nil {
+			return nil, err
+		}
+		defer null.Close()
+		in = null
+	}
+	begun := time.Now()
+	var rep *report
+	var ended, broken bool
+	err := r.copying(s, func() (err error) {
+		rep, ended, err = r.box.do(limit, o, [3]*os.File{in, s.out.w, s.err.w})
+		broken = err != nil
+		s.out.w.Close()
+		s.err.w.Close()
+		return err
+	})
+	if broken {
+		r.boxes.drop(r.box)
+		r.box = nil
+	}
+	res := &engine.Result{Took: time.Since(begun)}
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
+	case rep.Errno != 0:
+		return r.notStarted(&startError{rep.Text, syscall.Errno(rep.Errno)})
+	case ended:
+		r.timedOut(res)
+	default:
+		res.Status, res.ExitCode = statusOf(syscall.WaitStatus(rep.Status))
+	}
+	return res, nil
+}
+
+// A startError says why a helper could not start a command.
+type startError struct {
+	text  string
+	errno syscall.Errno
+}
+
+func (e *startError) Error() string { return e.text }
+func (e *startError) Unwrap() error { return e.errno }
+
+// own gives the run's directory to the user of its command.
+func (r *run) own() error {
+	if err := os.Chmod(r.root, 0o755); err != nil { // whatever our umask is
+		return err
+	}
+	if r.box.user == os.Getuid() {
+		return nil
+	}
+	for _, dir := range []string{r.work, filepath.Join(r.root, "tmp")} {
+		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			return os.Lchown(path, r.box.user, r.box.user)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

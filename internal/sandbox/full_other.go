@@ -1,0 +1,33 @@
+//go:build !linux
+
+package sandbox
+
+import (
+	"context"
+	"errors"
+
+	"cbuild/engine"
+)
+
+// Class full needs the namespaces of Linux.
+type (
+	boxes struct{}
+	box   struct{}
+)
+
+var errNoNamespaces = errors.New("this system has no namespaces")
+
+// Helper does nothing: there are no helpers here.
+func Helper() {}
+
+func newBoxes(context.Context, string, string) (*boxes, error) { return nil, errNoNamespaces }
+
+func (*boxes) take(context.Context, bool) (*box, error) { return nil, errNoNamespaces }
+func (*boxes) give(*box)                                {}
+func (*boxes) close()                                   {}
+
+func (*run) own() error { return errNoNamespaces }
+
+func (*run) executeBoxed(context.Context, context.Context, *streams) (*engine.Result, error) {
+	return nil, errNoNamespaces
+}

@@ -1,0 +1,288 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// A helper is process 1 of the namespaces of one box: users, processes, network, mounts, host name. It lives as long as the socket to the
+// process that started it, and everything in the box ends with it. It prepares a root directory once; each command gets a copy of
+// these mounts, and its own directory in it.
+
+// helperName is what a helper is called: a program that is started under this name must call Helper.
+const helperName = "cbuild-sandbox"
+
+// helperSocket is the helper's end of the socket.
+const helperSocket = 3
+
+// Where things are in a box that commands do not see.
+const (
+	boxRuns  = "/.cbuild/run" // the directory of all runs
+	boxTrees = "/.cbuild/tree"
+	boxNone  = "/.cbuild/none" // an empty directory, to hide others
+)
+
+// maxTools is how many toolchains a command can have.
+const maxTools = 16
+
+// insideID is the user and group that commands see themselves as.
+const insideID = 1000
+
+// Helper runs this process as a helper, if it was started as one, and does not return then. Programs that use this package call it
+// first of all.
+func Helper() {
+	if len(os.Args) != 4 || os.Args[0] != helperName {
+		return
+	}
+	runtime.LockOSThread()
+	h := &helper{privileged: os.Getuid() == 0, offline: os.Args[3] == "offline"}
+	if err := h.setup(os.Args[1], os.Args[2]); err != nil {
+		_ = send(helperSocket, msgReady, []byte(err.Error()))
+		os.Exit(1)
+	}
+	if send(helperSocket, msgReady, nil) == nil {
+		h.serve()
+	}
+	os.Exit(0)
+}
+
+type helper struct {
+	privileged bool // commands get another user than the helper
+	offline    bool
+	running    int // the first process of the command; 0 if there is none. Written and read by the main goroutine
+}
+
+// serve takes orders until nobody is there to give any.
+func (h *helper) serve() {
+	messages := make(chan message)
+	go func() { // ends with the process
+		for {
+			kind, body, files, err := receive(helperSocket)
+			messages <- message{kind, body, files, err}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	var ended chan *report
+	for {
+		select {
+		case m := <-messages:
+			switch {
+			case m.err != nil:
+				return
+			case m.kind == msgRun && ended == nil:
+				pid, err := h.start(m)
+				if err != nil {
+					_ = send(helperSocket, msgEnded, refusal(err).encode())
+					continue
+				}
+				h.running, ended = pid, make(chan *report, 1)
+				go func() { ended <- reap(pid) }()
+			case m.kind == msgSignal && len(m.body) == 1 && ended != nil:
+				h.signal(m.body[0])
+			}
+		case r := <-ended:
+			ended, h.running = nil, 0
+			if send(helperSocket, msgEnded, r.encode()) != nil {
+				return
+			}
+		}
+	}
+}
+
+type message struct {
+	kind  byte
+	body  []byte
+	files []int
+	err   error
+}
+
+func (h *helper) signal(which byte) {
+	if which == signalKill {
+		_ = syscall.Kill(-1, syscall.SIGKILL) // everybody but us
+		return
+	}
+	_ = syscall.Kill(-h.running, syscall.SIGTERM)
+	_ = syscall.Kill(-h.running, syscall.SIGCONT) // a stopped process would not see it
+}
+
+// refusal is the report of a command that could not be started.
+func refusal(err error) *report {
+	r := &report{Errno: int(unix.EIO), Text: err.Error()}
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &errno):
+		r.Errno = int(errno)
+	case errors.Is(err, exec.ErrNotFound), errors.Is(err, fs.ErrNotExist):
+		r.Errno = int(unix.ENOENT)
+	}
+	return r
+}
+
+// reap waits until the command's first process has ended, ends everything else in the box, and waits for that, too.
+func reap(pid int) *report {
+	r := &report{}
+	for found := false; ; {
+		var status unix.WaitStatus
+		var usage unix.Rusage
+		got, err := unix.Wait4(-1, &status, 0, &usage)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case err != nil: // there is nobody left
+			return r
+		case got == pid && !found:
+			found = true
+			r.Status = uint32(status)
+			r.MaxRSS, r.User, r.System = usage.Maxrss<<10, usage.Utime.Nano(), usage.Stime.Nano()
+			_ = syscall.Kill(-1, syscall.SIGKILL)
+		case found:
+			_ = syscall.Kill(-1, syscall.SIGKILL) // who was forked just before the first one
+		}
+	}
+}
+
+// start starts a command on a thread of its own, which keeps its namespaces and lost rights to itself and ends with the goroutine.
+func (h *helper) start(m message) (pid int, err error) {
+	defer func() {
+		for _, fd := range m.files {
+			_ = unix.Close(fd)
+		}
+	}()
+	o, err := decodeOrder(m.body)
+	if err != nil || len(m.files) != 3 {
+		return 0, errors.Join(errMessage, err)
+	}
+	type started struct {
+		pid int
+		err error
+	}
+	done := make(chan started, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlock
+		pid, err := h.launch(o, m.files)
+		done <- started{pid, err}
+	}()
+	s := <-done
+	return s.pid, s.err
+}
+
+// launch makes the command's world and starts it. The thread that calls it is of no use afterwards.
+func (h *helper) launch(o *order, files []int) (pid int, err error) {
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWIPC); err != nil {
+		return 0, fmt.Errorf("unshare: %w", err)
+	}
+	root := filepath.Join(boxRuns, o.Root)
+	binds := [][2]string{{root, boxBuild}, {filepath.Join(root, "tmp"), "/tmp"}}
+	for i, t := range o.Tools {
+		binds = append(binds, [2]string{filepath.Join(boxTrees, t), fmt.Sprintf("%s/%d", boxTools, i)})
+	}
+	binds = append(binds, [2]string{boxNone, boxRuns}, [2]string{boxNone, boxTrees})
+	for _, b := range binds {
+		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND, ""); err != nil {
+			return 0, fmt.Errorf("mount %s: %w", b[1], os.NewSyscallError("mount", unix.EIO))
+		}
+	}
+	if err := h.drop(); err != nil {
+		return 0, err
+	}
+	program, err := lookPath(o.Argv[0], o.Path, o.Dir)
+	if err != nil {
+		return 0, err
+	}
+	pid, err = syscall.ForkExec(program, o.Argv, &syscall.ProcAttr{
+		Dir: o.Dir, Env: o.Env, Files: []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])},
+		Sys: &syscall.SysProcAttr{Setsid: true},
+	})
+	return pid, noInterpreter(err, program, o.Argv[0])
+}
+
+// drop takes every right from this thread. The calls are raw: those of package syscall would change all threads.
+func (h *helper) drop() error {
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if _, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); errno != 0 && errno != unix.EINVAL {
+			return fmt.Errorf("bounding set: %w", errno)
+		}
+	}
+	if h.privileged {
+		for _, call := range []struct{ trap, a, b, c uintptr }{
+			{unix.SYS_SETGROUPS, 0, 0, 0}, {unix.SYS_SETRESGID, insideID, insideID, insideID}, {unix.SYS_SETRESUID, insideID, insideID, insideID},
+		} {
+			if _, _, errno := unix.RawSyscall(call.trap, call.a, call.b, call.c); errno != 0 {
+				return fmt.Errorf("user: %w", errno)
+			}
+		}
+	}
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if _, _, errno := unix.RawSyscall(unix.SYS_CAPSET, uintptr(unsafe.Pointer(&head)), uintptr(unsafe.Pointer(&none[0])), 0); errno != 0 {
+		return fmt.Errorf("capabilities: %w", errno)
+	}
+	return confine()
+}
+
+// setup prepares what all commands of the box have in common.
+func (h *helper) setup(runs, trees string) error {
+	// A command of the same user could send any signal. They are caught and left alone: one that is ignored would be for commands, too.
+	signal.Notify(make(chan os.Signal, 1))
+	unix.Umask(contractMask)
+	_ = unix.CloseRange(helperSocket+1, ^uint(0), unix.CLOSE_RANGE_CLOEXEC) // without it everything has the flag already
+	unix.CloseOnExec(helperSocket)
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("prctl: %w", err)
+	}
+	if err := limit(unix.RLIMIT_NPROC, maxProcesses); err != nil {
+		return fmt.Errorf("limit of processes: %w", err)
+	}
+	if err := unix.Sethostname([]byte("cbuild")); err != nil {
+		return fmt.Errorf("host name: %w", err)
+	}
+	if h.offline {
+		if err := loopback(); err != nil {
+			return fmt.Errorf("loopback: %w", err)
+		}
+	}
+	return h.makeRoot(runs, trees)
+}
+
+// maxProcesses is how many processes and threads a box may have.
+const maxProcesses = 8192
+
+// limit lowers a limit of this process and all that it starts.
+func limit(resource int, most uint64) error {
+	var l unix.Rlimit
+	if err := unix.Getrlimit(resource, &l); err != nil {
+		return err
+	}
+	l.Cur, l.Max = min(l.Cur, most), min(l.Max, most)
+	return unix.Setrlimit(resource, &l)
+}
+
+// loopback makes 127.0.0.1 work.
+func loopback() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(s)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, req)
+}
+
+// dieLate bounds how long a box may take to end.
+const dieLate = 10 * time.Second

@@ -1,0 +1,202 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// systemDirs are the parts of the system "host". Where one is a link, as with a merged /usr, so it is in the box.
+var systemDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"}
+
+// systemFiles are the parts of /etc that programs of the system need to work at all; those of network are for commands that may use it.
+var (
+	systemFiles  = []string{"/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime"}
+	networkFiles = []string{"/etc/resolv.conf", "/etc/hosts", "/etc/ssl", "/etc/ca-certificates", "/etc/pki", "/etc/services", "/etc/protocols"}
+)
+
+// made are the files of /etc that are the same everywhere.
+var made = map[string]string{
+	"/etc/passwd":        "root:x:0:0:root:/root:/bin/sh\nbuild:x:1000:1000:build:/tmp:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
+	"/etc/group":         "root:x:0:\nbuild:x:1000:\nnogroup:x:65534:\n",
+	"/etc/hosts":         "127.0.0.1 localhost cbuild\n::1 localhost\n",
+	"/etc/nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+	"/etc/resolv.conf":   "",
+	"/etc/services":      "",
+	"/etc/protocols":     "",
+}
+
+var devices = []string{"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"}
+
+// A source is something of the machine that will be mounted in the box: a detached copy of its mounts.
+type source struct {
+	at   string
+	fd   int
+	dir  bool
+	open bool // may be written to
+}
+
+// detach makes detached copies of the mounts at a path, before anything is mounted over it.
+func detach(path, at string, writable bool) (source, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return source{}, err
+	}
+	fd, err := unix.OpenTree(unix.AT_FDCWD, path, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
+		return source{}, fmt.Errorf("open_tree %s: %w", path, err)
+	}
+	return source{at: at, fd: fd, dir: info.IsDir(), open: writable}, nil
+}
+
+// sources takes everything of the machine that a box shows.
+func (h *helper) sources(runs, trees string) (all []source, links map[string]string, err error) {
+	links = map[string]string{}
+	add := func(path, at string, writable bool) error {
+		s, err := detach(path, at, writable)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		all = append(all, s)
+		return err
+	}
+	paths := append(append([]string{}, systemDirs...), systemFiles...)
+	if !h.offline {
+		paths = append(paths, networkFiles...)
+	}
+	for _, p := range paths {
+		if to, err := os.Readlink(p); err == nil && !strings.HasPrefix(p, "/etc/") {
+			links[p] = to
+			continue
+		}
+		if err := add(p, p, false); err != nil {
+			return nil, nil, err
+		}
+	}
+	for _, p := range devices {
+		if err := add(p, p, true); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := add(trees, boxTrees, false); err != nil {
+		return nil, nil, err
+	}
+	return all, links, add(runs, boxRuns, true)
+}
+
+// makeRoot makes the root directory that every command of this box gets a copy of: the system, read-only, and places for what is the
+// command's own. Then nothing else of the machine can be reached any more.
+func (h *helper) makeRoot(runs, trees string) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("mounts: %w", err)
+	}
+	all, links, err := h.sources(runs, trees)
+	if err != nil {
+		return err
+	}
+	// Any directory will do as the place of the new root: what is under it was taken already.
+	if err := unix.Mount("tmpfs", runs, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=1m"); err != nil {
+		return fmt.Errorf("tmpfs: %w", err)
+	}
+	r := rootBuilder{root: runs}
+	r.furnish(links)
+	for _, s := range all {
+		r.attach(s)
+	}
+	if r.err != nil {
+		return r.err
+	}
+	if err := unix.Mount("proc", filepath.Join(runs, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("proc: %w", err)
+	}
+	if err := unix.Chdir(runs); err != nil {
+		return err
+	}
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("pivot_root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil { // the old root, which lies over the new one
+		return fmt.Errorf("old root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return err
+	}
+	return restrict(unix.AT_FDCWD, "/", 0)
+}
+
+// restrict makes mounts read-only.
+func restrict(fd int, path string, flags uint) error {
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID}
+	if err := unix.MountSetattr(fd, path, flags, &attr); err != nil {
+		return fmt.Errorf("mount_setattr %s: %w", path, err)
+	}
+	return nil
+}
+
+// rootBuilder fills a root directory; the first error stays.
+type rootBuilder struct {
+	root string
+	err  error
+}
+
+func (r *rootBuilder) do(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+func (r *rootBuilder) path(p string) string { return filepath.Join(r.root, p) }
+func (r *rootBuilder) dir(p string)         { r.do(os.MkdirAll(r.path(p), 0o755)) }
+
+func (r *rootBuilder) file(p, text string) {
+	r.dir(filepath.Dir(p))
+	r.do(os.WriteFile(r.path(p), []byte(text), 0o644))
+}
+
+// furnish makes what is not the machine's.
+func (r *rootBuilder) furnish(links map[string]string) {
+	for _, d := range []string{"/proc", "/dev", "/etc", "/tmp", "/var", "/run", "/root", "/home", boxBuild, boxTools, boxNone} {
+		r.dir(d)
+	}
+	for i := range maxTools {
+		r.dir(fmt.Sprintf("%s/%d", boxTools, i))
+	}
+	for name, text := range made {
+		r.file(name, text)
+	}
+	for at, to := range links {
+		r.do(os.Symlink(to, r.path(at)))
+	}
+	for at, to := range map[string]string{
+		"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2",
+		"/dev/shm": "/tmp", "/var/tmp": "/tmp", "/etc/mtab": "/proc/self/mounts",
+	} {
+		r.do(os.Symlink(to, r.path(at)))
+	}
+}
+
+// attach mounts s in its place.
+func (r *rootBuilder) attach(s source) {
+	defer unix.Close(s.fd)
+	if s.dir {
+		r.dir(s.at)
+	} else {
+		if _, err := os.Lstat(r.path(s.at)); err != nil {
+			r.file(s.at, "")
+		}
+	}
+	if r.err != nil {
+		return
+	}
+	if !s.open {
+		r.do(restrict(s.fd, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE))
+	}
+	if err := unix.MoveMount(s.fd, "", unix.AT_FDCWD, r.path(s.at), unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		r.do(fmt.Errorf("move_mount %s: %w", s.at, err))
+	}
+}

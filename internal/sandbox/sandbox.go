@@ -1,0 +1,138 @@
+// Package sandbox executes commands on this machine, in one of two classes. Open returns an executor of class full: a command sees its
+// declared inputs, its toolchains and the machine's system, and nothing else, because it runs in namespaces of its own (see helper). New
+// returns one of class none: a clean environment and a directory with exactly the declared inputs, but nothing that keeps a command
+// from seeing the rest of the machine; every path that it is given lies in that directory or in a shared checkout of a toolchain.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+
+	"cbuild/cas"
+	"cbuild/engine"
+	"cbuild/internal/checkout"
+)
+
+// An Executor executes commands. All methods may be called concurrently.
+type Executor struct {
+	store cas.Store
+	tools *checkout.Shared
+	dir   string
+	umask umask
+	count atomic.Int64
+	boxes *boxes // nil in class none
+}
+
+var _ engine.Executor = (*Executor)(nil)
+
+// New returns an executor of class none that makes its run directories in dir, which it alone uses, and takes toolchains from tools.
+func New(s cas.Store, tools *checkout.Shared, dir string) *Executor {
+	closeOnExec()
+	adopt()
+	return &Executor{store: s, tools: tools, dir: dir, umask: newUmask()}
+}
+
+// Open is New for class full. The error says why this machine can't have it, which is found out by trying. The caller closes it.
+func Open(ctx context.Context, s cas.Store, tools *checkout.Shared, dir string) (*Executor, error) {
+	x := New(s, tools, dir)
+	var err error
+	if x.boxes, err = newBoxes(ctx, dir, tools.Dir()); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// Close ends what was kept for further commands.
+func (x *Executor) Close() {
+	if x.boxes != nil {
+		x.boxes.close()
+	}
+}
+
+// closeOnExec keeps from commands what this process was started with: what it opens itself is never inherited.
+func closeOnExec() {
+	open, _ := os.ReadDir("/dev/fd")
+	for _, e := range open {
+		if fd, err := strconv.Atoi(e.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+}
+
+// Class returns the class in which it executes.
+func (x *Executor) Class() engine.SandboxClass {
+	if x.boxes != nil {
+		return engine.SandboxFull
+	}
+	return engine.SandboxNone
+}
+
+// maxText is the most standard output, in bytes, that is kept for expressions to read.
+const maxText = 1 << 20
+
+// run is one command on its way.
+type run struct {
+	*Executor
+	box    *box // nil in class none
+	c      *engine.Command
+	root   string   // holds everything else
+	work   string   // the run's directory
+	inside *os.Root // the same, for what is written before the command starts
+	expand *strings.Replacer
+	log    capped
+	text   bounded
+}
+
+// Execute runs c in a directory of its own. Trouble on the way there, such as an input that the store lost, is an error.
+func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Result, error) {
+	r := &run{Executor: x, c: c, root: filepath.Join(x.dir, fmt.Sprintf("run-%06d", x.count.Add(1)))}
+	r.work = filepath.Join(r.root, "work")
+	defer checkout.Remove(r.root)
+	if x.boxes != nil {
+		var err error
+		if r.box, err = x.boxes.take(ctx, c.Network); err != nil {
+			return nil, trouble(err)
+		}
+		defer func() {
+			if r.box != nil { // it was not lost on the way
+				x.boxes.give(r.box)
+			}
+		}()
+	}
+	if err := r.prepare(ctx); err != nil {
+		return nil, trouble(err)
+	}
+	defer r.inside.Close()
+	res, err := r.execute(ctx)
+	if err != nil {
+		return nil, trouble(err)
+	}
+	if err := r.collect(ctx, res); err != nil {
+		return nil, trouble(err)
+	}
+	return res, nil
+}
+
+// trouble marks errors of this machine that may pass. A lost input does not come back by waiting, nor does a mistake mend itself.
+func trouble(err error) error {
+	var invalid *engine.InvalidError
+	if errors.Is(err, cas.ErrNotFound) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.As(err, &invalid) {
+		return err
+	}
+	return engine.Transient(err)
+}
+
+// lost says which input a blob that the store lost belongs to, so that it can be made again.
+func lost(err error, input cas.Digest) error {
+	if errors.Is(err, cas.ErrNotFound) {
+		return &engine.LostError{Digest: input, Err: err}
+	}
+	return err
+}
