@@ -77,6 +77,36 @@ func TestWhoeverWaitsFindsWhatWasRecorded(t *testing.T) {
 	})
 }
 
+// Whoever may be waiting sees what is on the disk; nobody else makes us wait for it.
+func TestALeaseIsReleasedWhenOthersCanSeeWhatWasRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		fsys := &syncCounter{FS: vfs.OS, synced: map[string]int{}}
+		a := openWith(t, dir, Options{FS: fsys})
+		work := func(k engine.Key) {
+			release, _ := a.Try(t.Context(), k)
+			if err := a.Record(t.Context(), goldenRecord(k[0])); err != nil {
+				t.Fatal(err)
+			}
+			release()
+		}
+		work(engine.Key{1})
+		if n := fsys.count(liveSuffix); n != 0 {
+			t.Errorf("alone it waits for the disk: %d", n)
+		}
+		b := openWith(t, dir, Options{Durability: None})
+		b.Try(t.Context(), engine.Key{2})
+		work(engine.Key{3})
+		if n := fsys.count(liveSuffix); n != 1 {
+			t.Errorf("what was recorded is synced %d times", n)
+		}
+		data, err := os.ReadFile(a.agentPath(a.id))
+		if got, ok := decodeAgent(data); err != nil || !ok || got.packs[0] != a.writer.pack.length() {
+			t.Errorf("%+v, %v; the pack has %d bytes", got, err, a.writer.pack.length())
+		}
+	})
+}
+
 func TestNobodyWaitsLongerThanHeWantsTo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, b := pair(t)

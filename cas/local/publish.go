@@ -30,23 +30,13 @@ func (l *Local) publish(temp, name string) error {
 // discard removes a temporary file. What can't be removed goes with the directory at the end.
 func (l *Local) discard(temp string) { _ = l.fs.Remove(temp) }
 
-// writeFile publishes a file with the given content.
-func (l *Local) writeFile(name string, content []byte) error { return l.write(name, content, false) }
-
-// writeSynced is writeFile for what must not be torn by a power cut after its name is there, unless the durability is none.
-func (l *Local) writeSynced(name string, content []byte) error {
-	return l.write(name, content, l.durability == Group)
-}
-
-func (l *Local) write(name string, content []byte, synced bool) error {
+// writeFile publishes a file with the given content, which is not synced.
+func (l *Local) writeFile(name string, content []byte) error {
 	f, temp, err := l.temp.create()
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
-	if err == nil && synced {
-		err = f.Sync()
-	}
 	if cerr := f.Close(); err == nil {
 		err = cerr
 	}

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// seal gives a pack with a table its index and its final name. The order matters: a pack under its final name has an index, and both
-// are safe from a power cut.
+// seal gives a pack with a table its index and its final name. The order matters: a pack under its final name has an index. That need not
+// be safe from a power cut: a torn index is noticed, and the pack read instead.
 func (l *Local) seal(p *pack) error {
 	if l.durability == Group {
 		f, err := p.open()
@@ -47,7 +47,7 @@ func (l *Local) writeIndex(p *pack) (*pack, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := l.writeSynced(p.dir+"/"+p.id.String()+indexSuffix, appendIndex(nil, p.id, p.length(), slots)); err != nil {
+	if err := l.writeFile(p.dir+"/"+p.id.String()+indexSuffix, appendIndex(nil, p.id, p.length(), slots)); err != nil {
 		return nil, err
 	}
 	q := &pack{store: l, id: p.id, dir: p.dir}
