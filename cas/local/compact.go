@@ -25,6 +25,7 @@ func (l *Local) compact(ctx context.Context, old []*pack, keep func(*pack, slot)
 		if err != nil {
 			return // twice is better than never
 		}
+		l.sync.sync()
 		for _, p := range old {
 			saved += p.length()
 			err = errors.Join(err, l.discardPack(p))

@@ -36,7 +36,7 @@ func (l *Local) CollectIfDue(ctx context.Context, keep int64) (done bool, err er
 	if err != nil {
 		return false, err
 	}
-	if now.Sub(fi.ModTime()) < collectEvery && len(l.packs.all()) < mergeFrom && l.estimate() <= keep {
+	if now.Sub(fi.ModTime()) < collectEvery && len(l.packs.all()) < mergeFrom && l.Estimate() <= keep {
 		return false, nil
 	}
 	// Should it take too long, the next build must not try at once again.
@@ -56,8 +56,8 @@ func (l *Local) wrote() bool {
 	return l.counters.records.Load() > 0 || l.counters.puts.Load() > l.counters.existing.Load()
 }
 
-// estimate returns about how many bytes the store has: packs are known, and names of loose blobs are random.
-func (l *Local) estimate() (bytes int64) {
+// Estimate returns about how many bytes the store has: packs are known, and names of loose blobs are random.
+func (l *Local) Estimate() (bytes int64) {
 	for _, p := range l.packs.all() {
 		if filepath.Dir(p.dir) == l.own {
 			bytes += p.length()

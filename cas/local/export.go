@@ -165,35 +165,35 @@ func (x *exporter) blob(ctx context.Context, d cas.Digest) error {
 // errCut says that an export can't go on.
 var errCut = errors.New("a blob ended early")
 
-// errExport says that an import reads no export, or not a whole one.
-var errExport = errors.New("not a whole export of cbuild")
+// ErrExport says that an import reads no export, or not a whole one.
+var ErrExport = errors.New("not a whole export of cbuild")
 
 // Import reads what Export wrote. Every blob and record is checked before it is taken; what is sound stays, even if the rest is not.
 func (l *Local) Import(ctx context.Context, r io.Reader) (m Moved, err error) {
 	dec, err := l.codec.reader(&source{ctx: ctx, r: r})
 	if err != nil {
-		return m, fmt.Errorf("import: %w: %w", errExport, err)
+		return m, fmt.Errorf("import: %w: %w", ErrExport, err)
 	}
 	defer l.codec.putReader(dec)
 	h := cas.BLAKE3.New()
 	in := bufio.NewReaderSize(dec, chunk)
 	magic := make([]byte, len(exportMagic))
 	if _, err := io.ReadFull(in, magic); err != nil {
-		return m, fmt.Errorf("import: %w: %w", errExport, err)
+		return m, fmt.Errorf("import: %w: %w", ErrExport, err)
 	}
 	if string(magic) != exportMagic {
-		return m, fmt.Errorf("import: %w", errExport)
+		return m, fmt.Errorf("import: %w", ErrExport)
 	}
 	h.Write(magic) // it never fails
 	for {
 		head := make([]byte, itemHeader)
 		if _, err := io.ReadFull(in, head); err != nil {
-			return m, fmt.Errorf("import: %w: %w", errExport, err)
+			return m, fmt.Errorf("import: %w: %w", ErrExport, err)
 		}
 		length, hash := binary.LittleEndian.Uint64(head[1:]), [32]byte(head[9:])
 		if head[0] == exportEnd {
 			if hash != [32]byte(h.Sum(nil)) {
-				return m, fmt.Errorf("import: %w: its checksum is wrong", errExport)
+				return m, fmt.Errorf("import: %w: its checksum is wrong", ErrExport)
 			}
 			return m, nil
 		}
@@ -214,12 +214,12 @@ func (l *Local) importItem(ctx context.Context, k kind, length uint64, hash [32]
 			return err
 		}
 		if d.Hash != hash || uint64(d.Size) != length {
-			return fmt.Errorf("%w: a blob has other bytes than its name says", errExport)
+			return fmt.Errorf("%w: a blob has other bytes than its name says", ErrExport)
 		}
 		m.Blobs++
 	case aRecord:
 		if length > maxRecord {
-			return fmt.Errorf("%w: a record has %d bytes", errExport, length)
+			return fmt.Errorf("%w: a record has %d bytes", ErrExport, length)
 		}
 		payload, err := io.ReadAll(content)
 		if err != nil {
@@ -227,17 +227,17 @@ func (l *Local) importItem(ctx context.Context, k kind, length uint64, hash [32]
 		}
 		r, err := decodeRecord(payload)
 		if err != nil || [32]byte(r.Key) != hash {
-			return fmt.Errorf("%w: a record is damaged", errExport)
+			return fmt.Errorf("%w: a record is damaged", ErrExport)
 		}
 		if r.Preimage, err = l.unpackPreimage(r.Preimage); err != nil {
-			return fmt.Errorf("%w: a record is damaged", errExport)
+			return fmt.Errorf("%w: a record is damaged", ErrExport)
 		}
 		if err := l.Record(ctx, *r); err != nil {
 			return err
 		}
 		m.Records++
 	default:
-		return fmt.Errorf("%w: an item of kind %d", errExport, k)
+		return fmt.Errorf("%w: an item of kind %d", ErrExport, k)
 	}
 	m.Bytes += int64(length)
 	return nil

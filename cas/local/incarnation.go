@@ -70,6 +70,9 @@ func (i *incarnation) open() (string, error) {
 	}
 	i.dir, i.lock = dir, lock
 	i.store.working()
+	if s := i.store; s.own != s.dir {
+		s.warn("private", "The store "+s.dir+" can't be written: what is new goes to "+s.own+".")
+	}
 	return dir, nil
 }
 

@@ -35,6 +35,8 @@ type Options struct {
 	Private string
 	// Warn, if set, is told once of each kind of trouble that costs work or durability and no result. It may be called concurrently.
 	Warn func(text string)
+	// Broken, if set, is told once when a blob can't be stored for a reason that lies in the store: there is no use in going on.
+	Broken func(err error)
 }
 
 // A Local is a store and an action cache in a directory. It is a cas.Store and an engine.ActionCache; all methods may be called
@@ -65,6 +67,7 @@ type Local struct {
 	beats     uint64 // guarded by beating
 
 	tell       func(string)
+	broken     func(error)
 	told       sync.Map // of kinds of warnings
 	start      sync.Once
 	background sync.WaitGroup
@@ -91,7 +94,7 @@ func Open(dir string, opts Options) (*Local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn}
+	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn, broken: opts.Broken}
 	rand.Read(l.id[:]) // it never fails
 	l.temp.store, l.writer.store, l.sync.store, l.pins.store = l, l, l, l
 	l.packs.init(l, func() (dirs []string) {
@@ -160,7 +163,6 @@ func (l *Local) openPrivate(dir string) error {
 		return fmt.Errorf("private directory %s: %w", dir, err)
 	}
 	l.dirs = []string{dir, l.dir}
-	l.warn("private", "The store "+l.dir+" can't be written: what is new goes to "+dir+".")
 	return nil
 }
 
@@ -238,6 +240,13 @@ func (l *Local) Stats() Stats {
 		Puts: c.puts.Load(), Existing: c.existing.Load(), Opens: c.opens.Load(),
 		Lookups: c.lookups.Load(), Hits: c.hits.Load(), Records: c.records.Load(),
 		Differing: c.differing.Load(), Damaged: c.damaged.Load(), Unsynced: c.unsynced.Load(),
+	}
+}
+
+// breaks tells once that blobs can't be stored.
+func (l *Local) breaks(err error) {
+	if _, again := l.told.LoadOrStore("broken", true); !again && l.broken != nil {
+		l.broken(err)
 	}
 }
 

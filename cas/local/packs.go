@@ -200,13 +200,20 @@ func (l *Local) demote(p *pack) *pack {
 	}
 	s.store.quarantine(p.dir + "/" + p.id.String() + indexSuffix)
 	q := &pack{store: s.store, id: p.id, dir: p.dir, table: newTable()}
+	var err error
 	for range 2 {
-		if q.follow() == nil {
+		if err = q.follow(); err == nil {
 			s.known[p.id] = q
 			s.publish()
 			return q
 		}
 	}
+	if errors.Is(err, errNoPack) {
+		s.store.quarantine(p.name())
+	}
+	delete(s.known, p.id) // a disk that fails may read it tomorrow
+	s.publish()
+	_ = q.close() // nothing was written
 	return nil
 }
 

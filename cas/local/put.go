@@ -30,7 +30,11 @@ func (l *Local) Put(ctx context.Context, r io.Reader) (cas.Digest, error) {
 		d, err = l.putLarge(ctx, *buf, src)
 	}
 	if err != nil {
-		return cas.Digest{}, fmt.Errorf("put: %w", err)
+		err = fmt.Errorf("put: %w", err)
+		if src.err == nil && ctx.Err() == nil {
+			l.breaks(err)
+		}
+		return cas.Digest{}, err
 	}
 	l.pins.add(&d.Hash)
 	l.sync.due()

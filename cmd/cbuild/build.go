@@ -122,10 +122,11 @@ func (r *run) prepare() {
 		window = max(64, 4*f.jobs)
 	}
 	r.build = engine.New(engine.Options{
-		Targets: r.workspace.Targets, Cache: r.store, Leases: r.store, Observer: r.observer,
+		Targets: r.workspace.Targets, Cache: &forgetful{Local: r.store, notes: &r.notes}, Leases: r.store, Observer: r.observer,
 		Jobs: f.jobs, Connections: f.connections, Window: window, DiskAhead: f.diskAhead,
 		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
 	})
+	r.breakage.then(r.build.Drain)
 }
 
 // A tellingExecutor shows each command before it executes it.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -219,8 +220,12 @@ func (c *cli) casImportCommand() *cobra.Command {
 			defer f.Close() // nothing was written
 			return c.withStore(func(s *local.Local) error {
 				m, err := s.Import(context.Background(), f)
+				status := exitTrouble
+				if errors.Is(err, local.ErrExport) {
+					status = exitFailed
+				}
 				if err != nil {
-					return &statusError{exitFailed, fmt.Errorf("%s: %w", args[0], err)}
+					return &statusError{status, fmt.Errorf("%s: %w", args[0], err)}
 				}
 				fmt.Fprintf(c.stdout, "%d results, %d blobs, %s\n", m.Records, m.Blobs, sizeText(m.Bytes))
 				return nil

@@ -16,6 +16,9 @@ import (
 // finish publishes what was asked for, says how it went, and returns the status as an error.
 func (r *run) finish() error {
 	r.publish()
+	if err := r.breakage.get(); err != nil {
+		r.problem(exitTrouble, errors.New(r.storeTrouble(err)))
+	}
 	err := r.status()
 	if hint := r.hint(statusOf(err)); hint != "" {
 		r.console.Note("", hint)

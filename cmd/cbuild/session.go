@@ -131,6 +131,7 @@ type session struct {
 	workspace *buildfile.Workspace
 	store     *local.Local
 	notes     notes
+	breakage  breakage
 	lock      *pins
 	journal   *state.Pins
 	table     *state.StatTable
@@ -214,7 +215,7 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 		return s, err
 	}
 	s.store, err = local.Open(dir, local.Options{
-		FS: vfs.OS, Durability: c.durability(), Private: filepath.Join(base, "private-cas"), Warn: s.notes.add,
+		FS: vfs.OS, Durability: c.durability(), Private: filepath.Join(base, "private-cas"), Warn: s.notes.add, Broken: s.breakage.set,
 	})
 	if err != nil {
 		return s, fmt.Errorf("cannot open the store: %w", err)
