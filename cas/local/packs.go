@@ -153,6 +153,7 @@ func (s *packs) load(dir string, id packID, live bool) *pack {
 	var err error
 	for range 2 {
 		if err = p.follow(); err == nil {
+			p.checkTail()
 			return p
 		}
 	}
@@ -165,6 +166,15 @@ func (s *packs) load(dir string, id packID, live bool) *pack {
 	}
 	s.store.counters.damaged.Add(1)
 	return nil
+}
+
+// checkTail marks what follows the last sound frame of a pack that is whole. Had its writer died on the way, whoever sealed it would have said
+// in the index where it ends; that is lost, so it counts as damage.
+func (p *pack) checkTail() {
+	end, size, _ := p.table.covered()
+	if e := (entry{offset: uint32(end)}); !p.live && size > end && !p.store.condemned.has(p, e) {
+		p.store.condemn(p, e)
+	}
 }
 
 // openIndex opens the index of a sealed pack. What is wrong with it stays unsaid here: the pack can be read instead.
@@ -203,6 +213,7 @@ func (l *Local) demote(p *pack) *pack {
 	var err error
 	for range 2 {
 		if err = q.follow(); err == nil {
+			q.checkTail()
 			s.known[p.id] = q
 			s.publish()
 			return q
