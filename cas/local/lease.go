@@ -77,7 +77,7 @@ func (l *Local) takeLease(k engine.Key) error {
 // releaseLease lets go. What was recorded is synced, and its length published, before others are let in, if there are others: a network
 // file system shows them nothing else. Who waits has shown a beat before.
 func (l *Local) releaseLease(k engine.Key) {
-	if !l.alone() {
+	if !l.alone() && mutant != "publish" {
 		l.sync.sync()
 		l.beat()
 	}

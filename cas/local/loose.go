@@ -69,6 +69,9 @@ func (l *Local) openForm(ctx context.Context, name string, d cas.Digest, form fo
 			return nil, err
 		}
 		damage = err
+		if mutant == "again" {
+			break
+		}
 	}
 	l.condemnLoose(name, d, damage)
 	return nil, fmt.Errorf("blob %v: %w: %w", d, cas.ErrNotFound, damage)
@@ -163,7 +166,7 @@ func (l *Local) check(ctx context.Context, f vfs.File, d cas.Digest, form form) 
 		return fmt.Errorf("%w: %w", errDamaged, src.err)
 	case err != nil:
 		return fmt.Errorf("%w: %w", errContent, err)
-	case cas.Sum(cas.BLAKE3, h, size).Hash != d.Hash:
+	case cas.Sum(cas.BLAKE3, h, size).Hash != d.Hash && mutant != "check":
 		return errContent
 	}
 	l.checked.add(d.Hash)

@@ -15,14 +15,12 @@ import (
 	"cbuild/engine"
 )
 
-// rotten is how many files lose a bit.
-const rotten = 1000
-
-// One bit of each of 1,000 files flips: packs, indexes, loose blobs of both forms. Each is noticed, nobody gets wrong bytes, and what is
+// One bit of each of 1,000 files (CBUILD_ROT sets another number) flips: packs, indexes, loose blobs of both forms. Each is noticed, nobody gets wrong bytes, and what is
 // made again is as before.
 func TestBitRot(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "cas")
-	n := rotten / 4
+	n := times(t, "CBUILD_ROT", 1000) / 4
+	rotten := 4 * n
 	content := func(i int) [][]byte {
 		return [][]byte{castest.Content(uint64(i), 50+i), castest.Content(uint64(i), chunk+i), append(make([]byte, chunk), fmt.Sprint(i)...)}
 	}

@@ -75,7 +75,7 @@ func (l *Local) pinned(now time.Time) (*usage, error) {
 		}
 		hashes, ended := decodePins(data)
 		r := rank(0)
-		if ended || !l.mayRun(f.name, f.age) {
+		if ended || !l.mayRun(f.name, f.age) || mutant == "running" {
 			r = rank(len(u.ages))
 			u.ages = append(u.ages, f.age)
 		}
