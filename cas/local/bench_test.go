@@ -3,8 +3,11 @@ package local
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"cbuild/cas"
@@ -109,5 +112,41 @@ func BenchmarkActionCache(b *testing.B) {
 				b.Fatal(r, err)
 			}
 		}
+	})
+}
+
+// BenchmarkIngest compares putting a large file, which is in the system's cache, with reading and hashing it.
+func BenchmarkIngest(b *testing.B) {
+	const size = 64 << 20
+	large := filepath.Join(b.TempDir(), "large")
+	if err := os.WriteFile(large, castest.Content(1, size), 0o666); err != nil {
+		b.Fatal(err)
+	}
+	l := openWith(b, b.TempDir(), Options{Durability: None})
+	run := func(name string, do func(f *os.File) error) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(size)
+			for b.Loop() {
+				f, err := os.Open(large)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if err := errors.Join(do(f), f.Close()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	run("read and hash", func(f *os.File) error {
+		_, err := io.CopyBuffer(cas.BLAKE3.New(), struct{ io.Reader }{f}, make([]byte, chunk))
+		return err
+	})
+	run("put", func(f *os.File) error {
+		d, err := l.Put(context.Background(), f)
+		if err == nil {
+			l.checked.remove(d.Hash)
+			err = os.Remove(blobIn(l.dir, d, raw))
+		}
+		return err
 	})
 }

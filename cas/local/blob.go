@@ -58,8 +58,9 @@ func (l *Local) get(ctx context.Context, d cas.Digest) (io.ReadCloser, error) {
 
 // packed returns the content of d from the first pack that has a sound copy.
 func (l *Local) packed(d cas.Digest) ([]byte, bool) {
+	pr := probeOf(&d.Hash)
 	for _, p := range l.packs.all() {
-		e, ok := p.find(&d.Hash, blobs)
+		e, ok := p.find(&d.Hash, &pr, blobs)
 		if !ok || d.Size >= 0 && int64(e.size) != d.Size || l.condemned.has(p, e) {
 			continue
 		}
@@ -134,13 +135,14 @@ func (l *Local) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		ok, err := l.has(ctx, d)
+		ok, err := l.has(d)
 		if err == nil && !ok && !refreshed {
 			refreshed = true
 			if err = l.packs.refresh(false); err == nil {
-				ok, err = l.has(ctx, d)
+				ok, err = l.has(d)
 			}
 		}
+		ok = ok || err == nil && l.salvage(ctx, d)
 		if err != nil {
 			return nil, fmt.Errorf("blob %v: %w", d, err)
 		}
@@ -152,17 +154,18 @@ func (l *Local) Missing(ctx context.Context, ds []cas.Digest) ([]cas.Digest, err
 }
 
 // has reports whether the store has d, as far as indexes, names and sizes tell.
-func (l *Local) has(ctx context.Context, d cas.Digest) (bool, error) {
+func (l *Local) has(d cas.Digest) (bool, error) {
 	if d.Function != cas.BLAKE3 {
 		return false, nil
 	}
+	pr := probeOf(&d.Hash)
 	for _, p := range l.packs.all() {
-		if e, ok := p.find(&d.Hash, blobs); ok && (d.Size < 0 || int64(e.size) == d.Size) && !l.condemned.has(p, e) {
+		if e, ok := p.find(&d.Hash, &pr, blobs); ok && (d.Size < 0 || int64(e.size) == d.Size) && !l.condemned.has(p, e) {
 			return true, nil
 		}
 	}
 	name, _, err := l.find(d)
-	return name != "" || err == nil && l.salvage(ctx, d), err
+	return name != "", err
 }
 
 // sound reports whether the store has d and its content was or is now found right. Trouble means no: who asks then writes it anew.

@@ -18,28 +18,43 @@ func newFilter(n int) filter { return make(filter, filterBlock*max(1, (n*filterB
 // filterSalts are odd numbers; those of the Parquet format.
 var filterSalts = [8]uint32{0x47b6137b, 0x44974d91, 0x8824ad5b, 0xa2b7289d, 0x705495c7, 0x2df1424b, 0x9efc4947, 0x5c6bfb31}
 
-// block returns the block of a hash and what chooses the bits in it. Hashes are uniform, so their bytes serve as they are.
-func (f filter) block(hash *[32]byte) (block []byte, bits uint32) {
-	which := uint64(binary.LittleEndian.Uint32(hash[8:])) * uint64(len(f)/filterBlock) >> 32
-	return f[which*filterBlock:][:filterBlock], binary.LittleEndian.Uint32(hash[12:])
+// A probe is what a hash sets and looks for in a block, the same in every filter.
+type probe struct {
+	which uint64 // chooses the block
+	bits  [filterBlock / 8]uint64
+}
+
+// probeOf returns the probe of a hash. Hashes are uniform, so their bytes serve as they are.
+func probeOf(hash *[32]byte) (p probe) {
+	p.which = uint64(binary.LittleEndian.Uint32(hash[8:]))
+	bits := binary.LittleEndian.Uint32(hash[12:])
+	for i, salt := range filterSalts {
+		p.bits[i/2] |= 1 << (bits*salt>>27 + 32*uint32(i%2))
+	}
+	return p
+}
+
+// block returns the block of a probe.
+func (f filter) block(p *probe) *[filterBlock]byte {
+	which := p.which * uint64(len(f)/filterBlock) >> 32
+	return (*[filterBlock]byte)(f[which*filterBlock:])
 }
 
 func (f filter) add(hash *[32]byte) {
-	block, bits := f.block(hash)
-	for i, salt := range filterSalts {
-		bit := bits * salt >> 27
-		block[4*i+int(bit/8)] |= 1 << (bit % 8)
+	p := probeOf(hash)
+	block := f.block(&p)
+	for i, bits := range p.bits {
+		word := block[8*i : 8*i+8]
+		binary.LittleEndian.PutUint64(word, binary.LittleEndian.Uint64(word)|bits)
 	}
 }
 
-// has reports whether hash may have been added.
-func (f filter) has(hash *[32]byte) bool {
-	block, bits := f.block(hash)
-	for i, salt := range filterSalts {
-		bit := bits * salt >> 27
-		if block[4*i+int(bit/8)]&(1<<(bit%8)) == 0 {
-			return false
-		}
-	}
-	return true
+// has reports whether the hash of p may have been added.
+func (f filter) has(p *probe) bool {
+	b := f.block(p)
+	missing := p.bits[0]&^binary.LittleEndian.Uint64(b[0:]) |
+		p.bits[1]&^binary.LittleEndian.Uint64(b[8:]) |
+		p.bits[2]&^binary.LittleEndian.Uint64(b[16:]) |
+		p.bits[3]&^binary.LittleEndian.Uint64(b[24:])
+	return missing == 0
 }

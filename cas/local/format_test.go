@@ -296,6 +296,10 @@ func TestAnIndexFindsExactlyWhatItHas(t *testing.T) {
 		wrong := 0
 		for i := range n + 1000 {
 			hash := cas.Of(fmt.Append(nil, i)).Hash
+			pr := probeOf(&hash)
+			if i < n && !x.filter.has(&pr) {
+				t.Errorf("%d of %d: the filter says no", i, n)
+			}
 			e, ok, err := x.find(&hash, blobs)
 			if err != nil || ok != (i < n) || ok && e != (entry{uint32(i), uint32(i + 1), uint32(i + 2), rawBlob}) {
 				t.Errorf("%d of %d: %+v, %v, %v", i, n, e, ok, err)
@@ -303,7 +307,7 @@ func TestAnIndexFindsExactlyWhatItHas(t *testing.T) {
 			if _, ok, _ := x.find(&hash, records); ok {
 				t.Errorf("%d of %d: a blob is found as a record", i, n)
 			}
-			if i >= n && x.filter.has(&hash) {
+			if i >= n && x.filter.has(&pr) {
 				wrong++
 			}
 		}

@@ -164,9 +164,6 @@ var bucketBuffers = sync.Pool{New: func() any {
 
 // find returns the entry of hash. An error wraps errIndex or is one of reading.
 func (x *index) find(hash *[32]byte, c class) (e entry, ok bool, err error) {
-	if !x.filter.has(hash) {
-		return e, false, nil
-	}
 	i := binary.BigEndian.Uint64(hash[:]) >> x.shift
 	from, to := x.buckets[i].start, x.buckets[i+1].start
 	if from == to {

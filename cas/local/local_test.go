@@ -118,7 +118,7 @@ func TestOnlyWhatShrinksIsCompressed(t *testing.T) {
 		"noise": {castest.Content(1, 5000), rawBlob},
 	} {
 		d := put(t, l, c.data)
-		if e, ok := l.writer.pack.find(&d.Hash, blobs); !ok || e.kind != c.kind {
+		if e, ok := l.writer.pack.table.find(&d.Hash, blobs); !ok || e.kind != c.kind {
 			t.Errorf("%s: %+v", name, e)
 		}
 	}

@@ -63,8 +63,9 @@ type spot struct {
 // same time, the same for everybody.
 func (l *Local) top(k engine.Key) (top spot) {
 	hash := [32]byte(k)
+	pr := probeOf(&hash)
 	for _, p := range l.packs.all() {
-		e, ok := p.find(&hash, records)
+		e, ok := p.find(&hash, &pr, records)
 		if ok && (top.pack == nil || e.size > top.size && mutant != "generation" || e.size == top.size && e.kind == aWithdrawal) {
 			top = spot{p, e}
 		}

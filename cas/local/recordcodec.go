@@ -41,9 +41,12 @@ func (l *Local) encodeRecord(r *engine.Record) []byte {
 	return buf
 }
 
+// minPreimage is the size below which a pre-image is not compressed: that would take half the time of recording a small result.
+const minPreimage = 1024
+
 // shrinkPreimage returns a pre-image compressed, or nil if that is not worth it.
 func (l *Local) shrinkPreimage(preimage []byte) []byte {
-	if len(preimage) > maxInMemory {
+	if len(preimage) < minPreimage || len(preimage) > maxInMemory {
 		return nil
 	}
 	return l.codec.shrink(preimage)

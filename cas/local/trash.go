@@ -28,6 +28,9 @@ func (l *Local) salvage(ctx context.Context, d cas.Digest) bool {
 	if mutant == "trash" || l.readOnly || d.Function != cas.BLAKE3 || ctx.Err() != nil {
 		return false
 	}
+	if _, err := l.fs.Stat(filepath.Join(l.own, "trash")); err != nil {
+		return false
+	}
 	for _, f := range forms {
 		name := blobIn(l.own, d, f)
 		if l.fs.Rename(filepath.Join(l.own, "trash", filepath.Base(name)), name) == nil {
@@ -38,8 +41,9 @@ func (l *Local) salvage(ctx context.Context, d cas.Digest) bool {
 	if l.trash.refresh(false) != nil {
 		return false
 	}
+	pr := probeOf(&d.Hash)
 	for _, p := range l.trash.all() {
-		e, ok := p.find(&d.Hash, blobs)
+		e, ok := p.find(&d.Hash, &pr, blobs)
 		if !ok || d.Size >= 0 && int64(e.size) != d.Size {
 			continue
 		}
