@@ -26,6 +26,7 @@ type codec struct {
 
 	writers, readers sync.Pool // of *zstd.Encoder and *zstd.Decoder
 	chunks           sync.Pool // of *[]byte, chunk long
+	pieces           sync.Pool // of *[2][]byte, piece long
 }
 
 func (c *codec) init() (err error) {
@@ -80,6 +81,19 @@ func (c *codec) putReader(d *zstd.Decoder) {
 		c.readers.Put(d)
 	}
 }
+
+// piece is how much of a large blob is written at a time.
+const piece = 256 << 10
+
+// large returns two buffers for a large blob, for putLarge.
+func (c *codec) large() *[2][]byte {
+	if b, ok := c.pieces.Get().(*[2][]byte); ok {
+		return b
+	}
+	return &[2][]byte{make([]byte, piece), make([]byte, piece)}
+}
+
+func (c *codec) putLarge(b *[2][]byte) { c.pieces.Put(b) }
 
 // buffer returns chunk bytes, for putBuffer.
 func (c *codec) buffer() *[]byte {

@@ -366,12 +366,15 @@ func FuzzDecodeRecord(f *testing.F) {
 
 // TestMain lets the test binary be one of several processes on a store.
 func TestMain(m *testing.M) {
-	if dir := os.Getenv("TEST_STORE"); dir != "" {
-		if err := oneOfMany(dir, os.Getenv("TEST_SEED")); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	roles := map[string]func(dir, seed string) error{"TEST_STORE": oneOfMany, "TEST_ROUGH": oneInTrouble, "TEST_LEASES": oneWithLeases}
+	for name, role := range roles {
+		if dir := os.Getenv(name); dir != "" {
+			if err := role(dir, os.Getenv("TEST_SEED")); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
 		}
-		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

@@ -1,9 +1,11 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"sync"
 
 	"cbuild/cas"
 	"cbuild/internal/vfs"
@@ -75,7 +77,7 @@ func (l *Local) putSmall(ctx context.Context, data []byte) (cas.Digest, error) {
 	return d, nil
 }
 
-// putLarge makes a file for a blob that begins with head and goes on with r. Head decides its form; it is then used as a buffer.
+// putLarge makes a file for a blob that begins with head and goes on with r. Head decides its form.
 func (l *Local) putLarge(ctx context.Context, head []byte, r io.Reader) (cas.Digest, error) {
 	f, temp, err := l.temp.create()
 	if err != nil {
@@ -122,21 +124,33 @@ func (l *Local) stream(f vfs.File, form form, head []byte, r io.Reader) (cas.Dig
 		defer l.codec.putWriter(enc)
 		w, end = enc, enc.Close
 	}
+	bufs := l.codec.large()
+	defer l.codec.putLarge(bufs)
 	h := cas.BLAKE3.New()
 	size := int64(0)
-	for n, all := len(head), false; ; {
-		h.Write(head[:n]) // it never fails
-		size += int64(n)
-		if _, err := w.Write(head[:n]); err != nil {
+	for piece, turn, all := head, 0, false; ; turn++ {
+		size += int64(len(piece))
+		var next []byte
+		var writing sync.WaitGroup
+		var werr, rerr error
+		last := all
+		// While a piece is written, it is hashed and the next one is read: together these take as long as writing.
+		writing.Go(func() { _, werr = w.Write(piece) })
+		h.Write(piece) // it never fails
+		if !last {
+			var n int
+			next = bufs[turn%2]
+			n, all, rerr = fill(r, next)
+			next = next[:n]
+		}
+		writing.Wait()
+		if err := cmp.Or(werr, rerr); err != nil {
 			return cas.Digest{}, err
 		}
-		if all {
+		if last {
 			break
 		}
-		var err error
-		if n, all, err = fill(r, head); err != nil {
-			return cas.Digest{}, err
-		}
+		piece = next
 	}
 	return cas.Sum(cas.BLAKE3, h, size), end()
 }
