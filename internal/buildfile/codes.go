@@ -57,6 +57,7 @@ var codeTable = []codeRow{
 	{"E215", "There is no *() function", "Expressions are pure: the same files mean the same build."},
 	{"E216", "* refers to itself", "A target can't read its own instances, nor a local itself."},
 	{"E217", "Dependency cycle", "Targets wait for one another."},
+	{"E219", "Unknown setting *", "A file of settings has no such setting."},
 	{"E218", "Nothing to build", "The command line asks for nothing."},
 
 	{"E301", "Invalid call of *", "A function does not take these arguments."},
@@ -77,6 +78,7 @@ var codeTable = []codeRow{
 	{"E313", "No element *", "The value has no such member."},
 	{"E315", "Unreadable *", "The instance can't be part of a value."},
 	{"E315", "Unus* *", "The value can't be used in an expression."},
+	{"E320", "Not a literal", "A file of settings holds literals only."},
 	{"E316", "Unknown value", "The expression has no definite value."},
 	{"E317", "Nothing to try", "No argument of try() has a value."},
 	{"E318", "Cancelled", "The build was stopped."},
