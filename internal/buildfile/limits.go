@@ -25,6 +25,7 @@ const maxSpent = 4
 type weight struct {
 	bytes, elems         int
 	marks, unknown, huge bool
+	infinite             bool
 }
 
 func weigh(v cty.Value) weight {
@@ -53,6 +54,7 @@ func (w *weight) add(v cty.Value) {
 		w.marks = w.marks || hasMarks(s)
 	case t == cty.Number:
 		w.huge = w.huge || hugeNumber(v)
+		w.infinite = w.infinite || v.AsBigFloat().IsInf()
 	case t == cty.Bool, t.IsCapsuleType():
 	case v.CanIterateElements():
 		for it := v.ElementIterator(); it.Next() && !w.large(); {
@@ -70,6 +72,8 @@ func (w *weight) check() error {
 	switch {
 	case w.large():
 		return fmt.Errorf("it is too large: more than %d MiB of text or %d elements", maxBytes>>20, maxElems)
+	case w.infinite:
+		return errors.New("a number is infinite: something is divided by zero, or has too many digits")
 	case w.huge:
 		return errHuge
 	}
