@@ -2,6 +2,8 @@ package rules
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"path"
 	"slices"
 	"strconv"
@@ -56,7 +58,7 @@ func (l *layout) inputs(inputs []engine.Input) (in *string, err error) {
 	for _, i := range inputs {
 		p, err := l.input(i)
 		if err != nil {
-			return nil, err
+			return nil, attributed("inputs", err)
 		}
 		plain = plain && i.Dest == "" && !strings.ContainsAny(p, " \t\n*?[\\'\"$`")
 		paths = append(paths, l.relative(p))
@@ -68,10 +70,19 @@ func (l *layout) inputs(inputs []engine.Input) (in *string, err error) {
 	return &joined, l.err
 }
 
+// attributed says that a mistake is one of the attribute name.
+func attributed(name string, err error) error {
+	var invalid *engine.InvalidError
+	if errors.As(err, &invalid) && !strings.HasPrefix(invalid.Err.Error(), name+": ") {
+		return &engine.InvalidError{Err: fmt.Errorf("%s: %w", name, invalid.Err)}
+	}
+	return err
+}
+
 func (l *layout) with(texts []engine.Text) error {
 	for _, t := range texts {
 		if _, err := l.input(engine.Input{Text: t}); err != nil {
-			return err
+			return attributed("with", err)
 		}
 	}
 	return nil

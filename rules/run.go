@@ -272,7 +272,31 @@ func (r *Run) system(ctx context.Context, rt *Runtime, c *engine.Command) ([]str
 	if err == nil && !portable {
 		lines = append(slices.Clone(lines), "machine "+rt.Machine)
 	}
-	return lines, err
+	return lines, r.notFound(err, first)
+}
+
+// notFound says which attribute names a program that the machine does not have, and where else it may come from. First is what is
+// executed.
+func (r *Run) notFound(err error, first string) error {
+	var invalid *engine.InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	rest, ok := strings.CutPrefix(invalid.Err.Error(), "command not found: ")
+	if !ok {
+		return err
+	}
+	attr := "command"
+	if name, _, _ := strings.Cut(rest, " "); slices.Contains(r.Tools, name) && name != first {
+		attr = "tools"
+	} else if r.Script != nil {
+		attr = "shell"
+	}
+	advice := ""
+	if len(r.Toolchains) == 0 && attr != "tools" {
+		advice = ". The run has no toolchains: add toolchains = [toolchain.NAME] if one brings it"
+	}
+	return invalidf("%s: %w%s", attr, invalid.Err, advice)
 }
 
 // runAction executes a command.

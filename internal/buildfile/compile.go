@@ -433,12 +433,16 @@ func (c *compiler) constant(e hclsyntax.Expression, root hcl.TraverseRoot, steps
 		}
 		members["name"] = c.t.label.Name
 	}
-	name, _ := firstWord(steps)
-	if root.Name == "self" && name == "out" {
+	name, ok := firstWord(steps)
+	switch {
+	case !ok:
+		c.mistake(root.SrcRange, "Incomplete reference", oneOf(root.Name+" has", sortedKeys(members)))
+		return e
+	case root.Name == "self" && name == "out":
 		return c.selfOut(e, root, steps[1:])
 	}
-	value, ok := members[name]
-	if !ok {
+	value, known := members[name]
+	if !known {
 		c.mistake(e.Range(), "Unknown attribute "+root.Name+"."+name, didYouMean(name, mapKeys(members), oneOf(root.Name+" has", sortedKeys(members))))
 		return e
 	}

@@ -130,7 +130,7 @@ func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
 	case "env":
 		c.mistake(e.NameRange, "There is no env() function", "The environment enters through variable blocks (env = \"NAME\") and pass_env.")
 		return e
-	case "timestamp", "uuid", "timeadd", "bcrypt", "formatdate":
+	case "timestamp", "uuid", "bcrypt":
 		c.mistake(e.NameRange, "There is no "+e.Name+"() function", "Expressions are pure: the same files mean the same build.")
 		return e
 	}

@@ -59,6 +59,9 @@ var functionDocs = map[string]functionDoc{
 	"distinct":               {"collections", "distinct(list)", "each element once"},
 	"element":                {"collections", "element(list, index)", "the element at index, which wraps around"},
 	"flatten":                {"collections", "flatten(list)", "the elements of the lists in list, at any depth"},
+	"hasindex":               {"collections", "hasindex(collection, key)", "whether there is an element at key"},
+	"index":                  {"collections", "index(collection, key)", "the element at key"},
+	"sethaselement":          {"collections", "sethaselement(set, value)", "whether value is an element"},
 	"keys":                   {"collections", "keys(map)", "the keys, sorted"},
 	"length":                 {"collections", "length(list, map or object)", "how many elements there are"},
 	"lookup":                 {"collections", "lookup(map, key, default)", "the element at key, or default"},
@@ -76,6 +79,8 @@ var functionDocs = map[string]functionDoc{
 	"values":                 {"collections", "values(map)", "the elements in the order of their keys"},
 	"zipmap":                 {"collections", "zipmap(keys, values)", "a map of them"},
 
+	"formatdate": {"data", "formatdate(format, time)", "a time in RFC 3339, written as in \"YYYY-MM-DD hh:mm\""},
+	"timeadd":    {"data", "timeadd(time, duration)", "the time a duration such as \"24h\" later"},
 	"csvdecode":  {"data", "csvdecode(text)", "a list of objects, by the names in the first line"},
 	"hash":       {"data", "hash(value)", "32 hexadecimal digits that depend on all of it"},
 	"jsondecode": {"data", "jsondecode(text)", "the value of a JSON text"},

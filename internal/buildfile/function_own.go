@@ -10,9 +10,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/BurntSushi/toml"
 	"github.com/Masterminds/semver/v3"
+	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -45,6 +47,8 @@ func ownFunctions() map[string]function.Function {
 		"endswith":       test(strings.HasSuffix),
 		"strcontains":    test(strings.Contains),
 		"tomldecode":     fn(one, "", tomlDecode),
+		"hasindex":       fn([]string{"collection", "key"}, "", hasIndexFunc),
+		"index":          fn([]string{"collection", "key"}, "", indexFunc),
 		"hash":           fn([]string{"value"}, "", hashFunc),
 		"lines":          stringFn(cty.List(cty.String), one, linesFunc),
 		"length":         fn([]string{"value"}, "", lengthFunc),
@@ -226,9 +230,36 @@ func fromTOML(v any) (cty.Value, error) {
 		return cty.NumberFloatVal(v), nil
 	case bool:
 		return cty.BoolVal(v), nil
+	case time.Time:
+		return cty.StringVal(v.Format(cmp.Or(tomlTimes[v.Location().String()], time.RFC3339Nano))), nil
 	default:
-		return cty.StringVal(fmt.Sprint(v)), nil // dates and times
+		return cty.NilVal, fmt.Errorf("a %T is nothing that an expression knows", v)
 	}
+}
+
+// tomlTimes are the layouts of TOML's dates and times without an offset, by the names of the locations that the decoder gives them.
+var tomlTimes = map[string]string{
+	"date-local": time.DateOnly, "time-local": "15:04:05.999999999", "datetime-local": "2006-01-02T15:04:05.999999999",
+}
+
+// elementAt returns the element of a collection at a key.
+func elementAt(coll, key cty.Value) (cty.Value, error) {
+	v, diags := hcl.Index(coll, key, nil)
+	if diags.HasErrors() {
+		d := firstError(diags)
+		return cty.NilVal, errors.New(cmpOr(d.Detail, d.Summary))
+	}
+	return v, nil
+}
+
+func indexFunc(a []cty.Value) (cty.Value, error) { return elementAt(a[0], a[1]) }
+
+func hasIndexFunc(a []cty.Value) (cty.Value, error) {
+	if a[0].IsNull() || !isList(a[0]) && !isObject(a[0]) {
+		return cty.NilVal, wantType("a list, map or object", a[0])
+	}
+	_, err := elementAt(a[0], a[1])
+	return cty.BoolVal(err == nil), nil
 }
 
 func encode(v cty.Value) ([]byte, error) { return ctyjson.Marshal(v, v.Type()) }

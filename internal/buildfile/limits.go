@@ -14,18 +14,18 @@ import (
 
 // The largest value that an expression, a local or a function may have, and how much all values of one evaluation may come to. What is
 // larger is no build but an attempt to fill the memory: twenty lines that double a string are enough for that.
-const (
-	maxBytes = 128 << 20
+var (
+	maxBytes = 128 << 20 // variables for tests
 	maxElems = 2 << 20
-	maxSpent = 4
 )
 
-var errLarge = fmt.Errorf("it is too large: more than %d MiB of text or %d elements", maxBytes>>20, maxElems)
+const maxSpent = 4
 
 // A weight is how much a value holds, and whether something in it is an artifact, unknown, or a number with too many digits.
 type weight struct {
 	bytes, elems         int
 	marks, unknown, huge bool
+	infinite             bool
 }
 
 func weigh(v cty.Value) weight {
@@ -54,6 +54,7 @@ func (w *weight) add(v cty.Value) {
 		w.marks = w.marks || hasMarks(s)
 	case t == cty.Number:
 		w.huge = w.huge || hugeNumber(v)
+		w.infinite = w.infinite || v.AsBigFloat().IsInf()
 	case t == cty.Bool, t.IsCapsuleType():
 	case v.CanIterateElements():
 		for it := v.ElementIterator(); it.Next() && !w.large(); {
@@ -70,7 +71,9 @@ func (w *weight) add(v cty.Value) {
 func (w *weight) check() error {
 	switch {
 	case w.large():
-		return errLarge
+		return fmt.Errorf("it is too large: more than %d MiB of text or %d elements", maxBytes>>20, maxElems)
+	case w.infinite:
+		return errors.New("a number is infinite: something is divided by zero, or has too many digits")
 	case w.huge:
 		return errHuge
 	}
@@ -254,7 +257,7 @@ func count(v cty.Value) int {
 		return 0
 	}
 	n, _ := v.AsBigFloat().Float64()
-	return int(min(max(n, 0), maxBytes))
+	return int(min(max(n, 0), float64(maxBytes)))
 }
 
 func replaceSize(a []cty.Value) int {
@@ -266,7 +269,11 @@ func regexReplaceSize(a []cty.Value) int {
 	if err != nil {
 		return 0
 	}
-	return size(a[0])*(1+strings.Count(text0(a[2]), "$")) + len(re.FindAllStringIndex(text0(a[0]), -1))*size(a[2])
+	matches := size(a[0]) + 1
+	if matches < 1<<20 { // counting them in more text costs more than it tells
+		matches = len(re.FindAllStringIndex(text0(a[0]), -1))
+	}
+	return size(a[0])*(1+strings.Count(text0(a[2]), "$")) + matches*size(a[2])
 }
 
 var longNumber = regexp.MustCompile(`[0-9]{6,}`)

@@ -45,7 +45,11 @@ func (c *compiler) page(e hclsyntax.Expression, root hcl.TraverseRoot, steps []s
 		return e
 	}
 	name, ok := firstWord(steps)
-	if !ok || !slices.Contains(rules.PageAttributes, name) {
+	if !ok {
+		c.mistake(root.SrcRange, "Incomplete reference", oneOf("page has", rules.PageAttributes))
+		return e
+	}
+	if !slices.Contains(rules.PageAttributes, name) {
 		c.mistake(rng, "Unknown attribute page."+name, didYouMean(name, slices.Values(rules.PageAttributes), oneOf("page has", rules.PageAttributes)))
 		return e
 	}

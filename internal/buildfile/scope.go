@@ -213,16 +213,20 @@ func (s *scope) read(c *cell, name string) (engine.Value, error) {
 		return nil, s.skip(c.name()+" "+became(c.o.Class(), c.o.Err), c.o.Err)
 	}
 	v, err := s.pkg.ws.read(s.ctx, s.pkg.ws.runtime(), c.row, c.o, name)
-	if err == nil {
-		return v, nil
-	}
+	invalid := (*engine.InvalidError)(nil)
 	switch {
+	case err == nil:
+		if told && v == nil && c.o.Result == nil {
+			// It may be compared with null; whatever fails because it is null fails for want of a result.
+			_ = s.skip(c.name()+" "+became(c.o.Class(), c.o.Err), c.o.Err)
+		}
+		return v, nil
 	case s.ctx.Err() != nil:
 		return nil, s.fail(s.ctx.Err())
 	case errors.As(err, new(*engine.SkippedError)):
 		return nil, s.skip(c.name()+" "+became(c.o.Class(), c.o.Err), c.o.Err)
-	case errors.As(err, new(*engine.InvalidError)):
-		return nil, err
+	case errors.As(err, &invalid):
+		return nil, errors.New(strings.TrimPrefix(invalid.Err.Error(), name+": "))
 	}
 	return nil, s.fail(err)
 }

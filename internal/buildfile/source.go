@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"reflect"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -17,20 +18,37 @@ import (
 // when the target is reached.
 func (p *pkg) checkSources(t *target, at *attribute) {
 	seen := make(map[string]bool)
+	user := t.ref()
 	one := func(name string, rng hcl.Range) {
 		if !seen[name] {
 			seen[name] = true
-			p.checkSource(t, name, rng)
+			p.checkSource(t, user, name, rng)
 		}
 	}
 	literals(at.expr.Expression, one)
-	if at.fold == nil || at.expr.files {
-		return
+	switch {
+	case at.expr.files || len(at.expr.uses) > 0:
+	case at.fold != nil:
+		if v, err := at.fold.value(); err == nil {
+			sources(v, func(name string) { one(name, at.rng) })
+		}
+	case t.items != nil && attr(t, "where") == nil && len(t.axes) == 0:
+		for _, item := range t.items[:min(len(t.items), maxChecked)] {
+			v := reflect.New(at.field.typ).Elem()
+			if err := eachScope(noContext, p, t, nil, item).decodeAttr(at, v); err != nil {
+				return // the instance will say so
+			}
+			user = fmt.Sprintf("%s[%q]", t.ref(), item.Key)
+			sources(v, func(name string) { one(name, at.rng) })
+		}
 	}
-	v, err := at.fold.value()
-	if err != nil {
-		return
-	}
+}
+
+// maxChecked is of how many instances that are known when the files are loaded the sources are checked.
+const maxChecked = 1000
+
+// sources calls f for the paths of sources among inputs.
+func sources(v reflect.Value, f func(name string)) {
 	texts, _ := v.Interface().([]engine.Text)
 	inputs, _ := v.Interface().([]engine.Input)
 	for _, i := range inputs {
@@ -38,7 +56,7 @@ func (p *pkg) checkSources(t *target, at *attribute) {
 	}
 	for _, text := range texts {
 		if name, ok := text.IsLiteral(); ok {
-			one(name, at.rng)
+			f(name)
 		}
 	}
 }
@@ -64,11 +82,17 @@ func literals(e hclsyntax.Expression, f func(text string, rng hcl.Range)) {
 		for _, item := range e.Items {
 			literals(item.ValueExpr, f)
 		}
+	case funcNode:
+		if e.Name == "concat" || e.Name == "flatten" || e.Name == "compact" {
+			for _, part := range e.Args {
+				literals(part, f)
+			}
+		}
 	}
 }
 
-// checkSource reports what is wrong with the path of a source.
-func (p *pkg) checkSource(t *target, name string, rng hcl.Range) {
+// checkSource reports what is wrong with the path of a source of t, or of an instance of it, called user.
+func (p *pkg) checkSource(t *target, user, name string, rng hcl.Range) {
 	rel, err := p.ws.files.resolve(p.dir, name)
 	if err != nil {
 		p.diags.add(p.src, rng, "Invalid input", sentence(err))
@@ -85,7 +109,7 @@ func (p *pkg) checkSource(t *target, name string, rng hcl.Range) {
 		p.diags.addf(p.src, rng, "Input file does not exist", "%q is an out of %s, not a file of the package. Write %s.", name, other.ref(), outRef(other))
 		return
 	}
-	detail := fmt.Sprintf("%s lists %q, but there is no such file in its package.", t.ref(), name)
+	detail := fmt.Sprintf("%s lists %q, but there is no such file in its package.", user, name)
 	if s := p.ws.files.near(p.dir, name); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)
 	} else {

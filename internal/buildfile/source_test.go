@@ -23,6 +23,17 @@ run "each" {
   inputs   = ["src/${each.key}.c", "src/mian.c"]
   command  = ["cc", "src/not-an-input"]
 }
+run "both" {
+  for_each = ["main", "mian"]
+  inputs   = concat(["src/${each.key}.c"], ["srcs"])
+  command  = ["cc"]
+}
+run "some" {
+  for_each = ["main", "mian"]
+  where    = each.key == "main"
+  inputs   = ["src/${each.key}.c"]
+  command  = ["cc"]
+}
 run "many" {
   inputs  = { a = "scr/main.c", b = [["../x"], "sub/a.c"], c = "/etc/passwd" }
   with    = local.list
@@ -42,13 +53,15 @@ run "out" {
 	}
 	want(t, "mistakes", strings.Join(got, "\n"), strings.Join([]string{
 		`BUILD.hcl:14 Input file does not exist: run.each lists "src/mian.c", but there is no such file in its package. Did you mean "src/main.c"?`,
-		`BUILD.hcl:18 Input file does not exist: run.many lists "scr/main.c", but there is no such file in its package. Did you mean "src/main.c"?`,
-		`BUILD.hcl:18 Invalid input: "../x" leaves its package: write //DIR/FILE from the workspace's root.`,
-		`BUILD.hcl:18 Input of another package: "sub/a.c" belongs to the package //sub, whose targets alone may name it. Move the file, or the target.`,
-		`BUILD.hcl:18 Invalid input: "/etc/passwd" is not a path inside the workspace.`,
-		`BUILD.hcl:19 Input file does not exist: run.many lists "src/c.c", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
-		`BUILD.hcl:23 Input file does not exist: run.out lists "unsure", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
-		`BUILD.hcl:23 Input file does not exist: "main.o" is an out of run.object, not a file of the package. Write run.object.out.`,
-		`BUILD.hcl:23 Input file does not exist: run.out lists "quite-another", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:19 Input file does not exist: run.both["mian"] lists "src/mian.c", but there is no such file in its package. Did you mean "src/main.c"?`,
+		`BUILD.hcl:19 Input file does not exist: run.both lists "srcs", but there is no such file in its package. Did you mean "src"?`,
+		`BUILD.hcl:29 Input file does not exist: run.many lists "scr/main.c", but there is no such file in its package. Did you mean "src/main.c"?`,
+		`BUILD.hcl:29 Invalid input: "../x" leaves its package: write //DIR/FILE from the workspace's root.`,
+		`BUILD.hcl:29 Input of another package: "sub/a.c" belongs to the package //sub, whose targets alone may name it. Move the file, or the target.`,
+		`BUILD.hcl:29 Invalid input: "/etc/passwd" is not a path inside the workspace.`,
+		`BUILD.hcl:30 Input file does not exist: run.many lists "src/c.c", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:34 Input file does not exist: run.out lists "unsure", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:34 Input file does not exist: "main.o" is an out of run.object, not a file of the package. Write run.object.out.`,
+		`BUILD.hcl:34 Input file does not exist: run.out lists "quite-another", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
 	}, "\n"))
 }

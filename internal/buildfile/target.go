@@ -33,8 +33,9 @@ type target struct {
 	// eachOf is what each.value is, and fields those of a query's items, if known.
 	eachOf *shape
 	fields []string
-	// keys are those of the instances, if the file says them.
-	keys map[string]bool
+	// keys are those of the instances, and items what they are made for, if the file says them.
+	keys  map[string]bool
+	items []engine.Item
 
 	axes []string
 	// matrixValue is a matrix that is computed, known when the files are loaded.
@@ -208,7 +209,7 @@ func (p *pkg) checkConstant(t *target, e *expr) {
 		t.bad = true
 		return
 	}
-	t.keys = make(map[string]bool, len(items))
+	t.items, t.keys = items, make(map[string]bool, len(items))
 	for _, item := range items {
 		t.keys[item.Key] = true
 	}
