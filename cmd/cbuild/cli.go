@@ -52,6 +52,7 @@ type cli struct {
 	flags      flags
 	machine    *pflag.FlagSet // those flags that configuration files and the environment may set
 	configured bool
+	umask          int // of who called us
 }
 
 func (c *cli) main() (status int) {

@@ -10,6 +10,7 @@ import (
 
 	"cbuild/internal/buildfile"
 	"cbuild/internal/checkout"
+	"cbuild/internal/sandbox"
 )
 
 func (c *cli) cleanCommand() *cobra.Command {
@@ -70,5 +71,7 @@ func (c *cli) exec(target string, args []string) error {
 	if info, err := os.Stat(program); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 		return usagef("%s has no single output that can be executed", target)
 	}
+	sandbox.Leave()
+	syscall.Umask(c.umask)
 	return usagef("%s: %w", program, syscall.Exec(program, append([]string{program}, args...), os.Environ()))
 }

@@ -13,9 +13,10 @@ func main() {
 
 // Main runs the command line of this process and returns the exit status.
 func Main() int {
-	syscall.Umask(0o022) // files that actions make have the same modes everywhere
+	umask := syscall.Umask(0o022) // files that actions make have the same modes everywhere
 	tuneMemory()
 	c := &cli{
+		umask: umask,
 		args: os.Args[1:], stdout: &output{to: os.Stdout}, stderr: os.Stderr,
 		env: os.LookupEnv,
 	}

@@ -39,6 +39,9 @@ func (c *cli) validateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := c.report(w.Validate()); err != nil {
+				return err
+			}
 			if _, err := c.openLock(w, nil); err != nil {
 				return err
 			}

@@ -39,6 +39,9 @@ func adopt() {
 	})
 }
 
+// Leave undoes what New has changed for this process, for a program that it is about to become: strays are not that program's.
+func Leave() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }
+
 // begin calls start, which starts a command, and notes the process.
 func begin(start func() (pid int, err error)) error {
 	family.starting.RLock()
