@@ -55,11 +55,16 @@ func begin(start func() (pid int, err error)) error {
 	return err
 }
 
+// forget takes a process that has ended from those that were begun.
+func forget(pid int) {
+	family.mu.Lock()
+	defer family.mu.Unlock()
+	delete(family.commands, pid)
+}
+
 // end ends what the command of the process pid, which has ended, left behind outside of its group.
 func end(pid int, m marks) {
-	family.mu.Lock()
-	delete(family.commands, pid)
-	family.mu.Unlock()
+	forget(pid)
 	family.starting.Lock()
 	defer family.starting.Unlock()
 	for _, stray := range strays() {
