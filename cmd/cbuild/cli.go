@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"cbuild/engine"
 )
 
 // The exit statuses, in the order of LANGUAGE.md: 0 done; 1 something asked for is not a pass; 2 usage, BUILD.hcl or lock; 3 trouble,
@@ -52,16 +54,11 @@ type cli struct {
 	flags      flags
 	machine    *pflag.FlagSet // those flags that configuration files and the environment may set
 	configured bool
-	umask          int // of who called us
+	umask      int // of who called us
 }
 
-func (c *cli) main() (status int) {
-	defer func() {
-		if v := recover(); v != nil {
-			fmt.Fprintf(c.stderr, "Error: cbuild has a bug: %v\n%s", v, debug.Stack())
-			status = exitBug
-		}
-	}()
+func (c *cli) main() int {
+	defer c.bug()
 	root := c.root()
 	root.SetArgs(joinJobs(c.args))
 	err := root.Execute()
@@ -80,6 +77,27 @@ func (c *cli) main() (status int) {
 		fmt.Fprintf(c.stderr, "Error: %s\n", strings.TrimSuffix(text, "\n"))
 	}
 	return s.status
+}
+
+// bug, deferred at the end of a goroutine, ends the process with its own status if there was a panic: the runtime's is that of a mistake
+// in BUILD.hcl. What was stored so far is whole, and commands end with the process.
+func (c *cli) bug() {
+	if v := recover(); v != nil {
+		fmt.Fprintf(c.stderr, "Error: this is a bug in cbuild, please report it: %v\n%s", v, debug.Stack())
+		os.Exit(exitBug)
+	}
+}
+
+// A guarded observer is called from goroutines of the engine, whose panics are ours.
+type guarded struct {
+	engine.Observer
+	cli *cli
+}
+
+// Observe is engine.Observer's.
+func (g *guarded) Observe(e engine.Event) {
+	defer g.cli.bug()
+	g.Observer.Observe(e)
 }
 
 func (c *cli) root() *cobra.Command {

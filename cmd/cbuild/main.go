@@ -17,7 +17,7 @@ func Main() int {
 	tuneMemory()
 	c := &cli{
 		umask: umask,
-		args: os.Args[1:], stdout: &output{to: os.Stdout}, stderr: os.Stderr,
+		args:  os.Args[1:], stdout: &output{to: os.Stdout}, stderr: os.Stderr,
 		env: os.LookupEnv,
 	}
 	return c.main()
