@@ -97,6 +97,7 @@ func (r *run) tellFinished(err error) error {
 	for _, e := range r.events {
 		e.SetPaths(r.paths)
 	}
+	err = r.cli.written(err)
 	r.observer.Observe(r.finishedEvent(statusOf(err)))
 	return r.eventsErr(err)
 }

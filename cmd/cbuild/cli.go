@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -61,10 +60,7 @@ func (c *cli) main() int {
 	defer c.bug()
 	root := c.root()
 	root.SetArgs(joinJobs(c.args))
-	err := root.Execute()
-	if werr := c.stdout.failed(); werr != nil && slices.Index(precedence, statusOf(err)) > slices.Index(precedence, exitTrouble) {
-		err = &statusError{exitTrouble, fmt.Errorf("standard output could not be written: %w", werr)}
-	}
+	err := c.written(root.Execute())
 	var s *statusError
 	switch {
 	case err == nil:

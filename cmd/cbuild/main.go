@@ -5,6 +5,8 @@ package main
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -17,7 +19,7 @@ func Main() int {
 	tuneMemory()
 	c := &cli{
 		umask: umask,
-		args:  os.Args[1:], stdout: &output{to: os.Stdout}, stderr: os.Stderr,
+		args:  os.Args[1:], stdout: &output{to: os.Stdout, terminal: term.IsTerminal(int(os.Stdout.Fd()))}, stderr: os.Stderr,
 		env: os.LookupEnv,
 	}
 	return c.main()
