@@ -101,7 +101,14 @@ func (c *cli) root() *cobra.Command {
 		Use:   "cbuild [build] [TARGET…] [NAME=VALUE…]",
 		Short: "Build targets described in BUILD.hcl",
 		Long: `cbuild builds targets described in BUILD.hcl: it downloads, runs, and collates, does each thing once, and never again
-unless something that it depends on changed. Without TARGET it builds the default targets.`,
+unless something that it depends on changed. Without TARGET it builds the default targets.
+
+cbuild help TOPIC explains the language (cbuild help run) and the command line (cbuild help labels); cbuild help help lists the topics.`,
+		Example: `  cbuild                              what nobody else needs
+  cbuild report -j8                   one target, eight actions at a time
+  cbuild 'check[serde-*][before]'     some instances
+  cbuild -n report edition=2024       what would run, and why
+  cbuild report --fail-on=regressed   for CI`,
 		Args:              cobra.ArbitraryArgs,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -115,7 +122,11 @@ unless something that it depends on changed. Without TARGET it builds the defaul
 	build := &cobra.Command{
 		Use:   "build [TARGET…] [NAME=VALUE…]",
 		Short: "Build targets (the default verb)",
-		RunE:  func(_ *cobra.Command, args []string) error { return c.build(args) },
+		Long:  "build evaluates targets and what they need, publishes them in cbuild-out, and prints where. It is what cbuild does without a verb.",
+		Example: `  cbuild build //... --exclude tag:slow
+  cbuild build report --offline
+  cbuild build -q report || echo out of date`,
+		RunE: func(_ *cobra.Command, args []string) error { return c.build(args) },
 	}
 	c.buildFlags(build)
 	root.ValidArgsFunction, build.ValidArgsFunction = c.completeTargets, c.completeTargets

@@ -16,7 +16,8 @@ import (
 func (c *cli) cleanCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "clean", Short: "Remove cbuild-out", Args: cobra.NoArgs,
-		Long: "clean removes what was published. The store keeps the results: the next build publishes them again and runs nothing.",
+		Example: "  cbuild clean",
+		Long:    "clean removes what was published. The store keeps the results: the next build publishes them again and runs nothing.",
 		RunE: func(*cobra.Command, []string) error {
 			root, ok := buildfile.FindRoot(".", "")
 			if !ok {
