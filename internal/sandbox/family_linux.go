@@ -68,9 +68,12 @@ func end(pid int, m marks) {
 	family.starting.Lock()
 	defer family.starting.Unlock()
 	for _, stray := range strays() {
-		_, _ = syscall.Wait4(stray, nil, syscall.WNOHANG, nil) // nobody else waits for it
-		// While no command runs, every stray is one of those that have ended.
-		if idle() || m.on(stray) {
+		if got, _ := syscall.Wait4(stray, nil, syscall.WNOHANG, nil); got == stray {
+			continue // it has ended, and nobody else waits for it
+		}
+		// While no command runs, every stray is one of those that have ended; but the first process of a container gets those of
+		// others, too.
+		if idle() && os.Getpid() != 1 || m.on(stray) {
 			killAll(stray)
 		}
 	}
