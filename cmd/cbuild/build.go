@@ -97,6 +97,7 @@ func (r *run) tellFinished(err error) error {
 	for _, e := range r.events {
 		e.SetPaths(r.paths)
 	}
+	err = r.cli.written(err)
 	r.observer.Observe(r.finishedEvent(statusOf(err)))
 	return r.eventsErr(err)
 }
@@ -122,7 +123,8 @@ func (r *run) prepare() {
 		window = max(64, 4*f.jobs)
 	}
 	r.build = engine.New(engine.Options{
-		Targets: r.workspace.Targets, Cache: &forgetful{Local: r.store, notes: &r.notes}, Leases: r.store, Observer: r.observer,
+		Targets: r.workspace.Targets, Cache: &forgetful{Local: r.store, notes: &r.notes}, Leases: r.store,
+		Observer: &guarded{withObserverFaults(r.observer), r.cli},
 		Jobs: f.jobs, Connections: f.connections, Window: window, DiskAhead: f.diskAhead,
 		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
 	})
@@ -173,7 +175,10 @@ func (r *run) perform(wants []engine.Want) {
 	ctx, stop := r.signals()
 	watched, done := context.WithCancel(ctx)
 	var painting sync.WaitGroup
-	painting.Go(func() { r.console.Watch(watched, r.build) })
+	painting.Go(func() {
+		defer r.cli.bug()
+		r.console.Watch(watched, r.build)
+	})
 	if err := r.build.Run(ctx, wants); err != nil {
 		r.problem(exitBug, fmt.Errorf("this is a bug in cbuild, please report it: %w", err))
 	}

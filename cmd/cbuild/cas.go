@@ -19,10 +19,13 @@ import (
 )
 
 func (c *cli) casCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "cas", Short: "Look at the store"}
+	cmd := &cobra.Command{
+		Use: "cas", Short: "Look at the store", Example: "  cbuild cas stats",
+		Long: "cas looks at the store, in which everything that was made lies under the digest of its content, and at the results in it.",
+	}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "stats", Short: "Count what the store holds", Args: cobra.NoArgs,
+			Use: "stats", Short: "Count what the store holds", Example: "  cbuild cas stats --cas /mnt/shared/store", Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error { return c.withStore(c.casStats) },
 		},
 		c.casVerifyCommand(),
@@ -30,7 +33,7 @@ func (c *cli) casCommand() *cobra.Command {
 		c.casExportCommand(),
 		c.casImportCommand(),
 		&cobra.Command{
-			Use: "get DIGEST", Short: "Print a blob", Args: cobra.ExactArgs(1),
+			Use: "get DIGEST", Short: "Print a blob", Example: "  cbuild cas get b3:0d1f… > file   # digests stand in cbuild show", Args: cobra.ExactArgs(1),
 			RunE: func(_ *cobra.Command, args []string) error {
 				return c.withStore(func(s *local.Local) error { return c.casGet(s, args[0]) })
 			},
@@ -55,7 +58,8 @@ func (c *cli) casVerifyCommand() *cobra.Command {
 	var sample string
 	var repair bool
 	cmd := &cobra.Command{
-		Use: "verify", Short: "Check every blob and record; exit 1 if something is damaged", Args: cobra.NoArgs,
+		Use: "verify", Short: "Check every blob and record; exit 1 if something is damaged",
+		Example: "  cbuild cas verify\n  cbuild cas verify --repair", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			part, err := parseSample(sample)
 			if err != nil {

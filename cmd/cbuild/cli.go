@@ -6,11 +6,12 @@ import (
 	"io"
 	"os"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"cbuild/engine"
 )
 
 // The exit statuses, in the order of LANGUAGE.md: 0 done; 1 something asked for is not a pass; 2 usage, BUILD.hcl or lock; 3 trouble,
@@ -52,21 +53,14 @@ type cli struct {
 	flags      flags
 	machine    *pflag.FlagSet // those flags that configuration files and the environment may set
 	configured bool
+	umask      int // of who called us
 }
 
-func (c *cli) main() (status int) {
-	defer func() {
-		if v := recover(); v != nil {
-			fmt.Fprintf(c.stderr, "Error: cbuild has a bug: %v\n%s", v, debug.Stack())
-			status = exitBug
-		}
-	}()
+func (c *cli) main() int {
+	defer c.bug()
 	root := c.root()
 	root.SetArgs(joinJobs(c.args))
-	err := root.Execute()
-	if werr := c.stdout.failed(); werr != nil && slices.Index(precedence, statusOf(err)) > slices.Index(precedence, exitTrouble) {
-		err = &statusError{exitTrouble, fmt.Errorf("standard output could not be written: %w", werr)}
-	}
+	err := c.written(root.Execute())
 	var s *statusError
 	switch {
 	case err == nil:
@@ -81,12 +75,40 @@ func (c *cli) main() (status int) {
 	return s.status
 }
 
+// bug, deferred at the end of a goroutine, ends the process with its own status if there was a panic: the runtime's is that of a mistake
+// in BUILD.hcl. What was stored so far is whole, and commands end with the process.
+func (c *cli) bug() {
+	if v := recover(); v != nil {
+		fmt.Fprintf(c.stderr, "Error: this is a bug in cbuild, please report it: %v\n%s", v, debug.Stack())
+		os.Exit(exitBug)
+	}
+}
+
+// A guarded observer is called from goroutines of the engine, whose panics are ours.
+type guarded struct {
+	engine.Observer
+	cli *cli
+}
+
+// Observe is engine.Observer's.
+func (g *guarded) Observe(e engine.Event) {
+	defer g.cli.bug()
+	g.Observer.Observe(e)
+}
+
 func (c *cli) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "cbuild [build] [TARGET…] [NAME=VALUE…]",
 		Short: "Build targets described in BUILD.hcl",
 		Long: `cbuild builds targets described in BUILD.hcl: it downloads, runs, and collates, does each thing once, and never again
-unless something that it depends on changed. Without TARGET it builds the default targets.`,
+unless something that it depends on changed. Without TARGET it builds the default targets.
+
+cbuild help TOPIC explains the language (cbuild help run) and the command line (cbuild help labels); cbuild help help lists the topics.`,
+		Example: `  cbuild                              what nobody else needs
+  cbuild report -j8                   one target, eight actions at a time
+  cbuild 'check[serde-*][before]'     some instances
+  cbuild -n report edition=2024       what would run, and why
+  cbuild report --fail-on=regressed   for CI`,
 		Args:              cobra.ArbitraryArgs,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -100,7 +122,11 @@ unless something that it depends on changed. Without TARGET it builds the defaul
 	build := &cobra.Command{
 		Use:   "build [TARGET…] [NAME=VALUE…]",
 		Short: "Build targets (the default verb)",
-		RunE:  func(_ *cobra.Command, args []string) error { return c.build(args) },
+		Long:  "build evaluates targets and what they need, publishes them in cbuild-out, and prints where. It is what cbuild does without a verb.",
+		Example: `  cbuild build //... --exclude tag:slow
+  cbuild build report --offline
+  cbuild build -q report || echo out of date`,
+		RunE: func(_ *cobra.Command, args []string) error { return c.build(args) },
 	}
 	c.buildFlags(build)
 	root.ValidArgsFunction, build.ValidArgsFunction = c.completeTargets, c.completeTargets

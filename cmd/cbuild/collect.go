@@ -57,7 +57,8 @@ func (c *cli) casGCCommand() *cobra.Command {
 	var older string
 	var dry bool
 	cmd := &cobra.Command{
-		Use: "gc", Short: "Take away what builds did not use for the longest time; results stay", Args: cobra.NoArgs,
+		Use: "gc", Short: "Take away what builds did not use for the longest time; results stay",
+		Example: "  cbuild cas gc -n\n  cbuild cas gc --keep 300GB --older 30d", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			limits := local.Limits{Keep: -1, Dry: dry}
 			var err error
@@ -136,7 +137,8 @@ func parseAge(s string) (time.Duration, error) {
 func (c *cli) casExportCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
-		Use: "export TARGET… -o FILE", Short: "Write stored results and all of their blobs to one file", Args: cobra.MinimumNArgs(1),
+		Use: "export TARGET… -o FILE", Short: "Write stored results and all of their blobs to one file",
+		Example: "  cbuild cas export report -o report.cbuild", Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error { return c.casExport(args, file) },
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the `FILE` to write")
@@ -211,7 +213,8 @@ func (s *session) exportTo(file string, keys map[engine.Key]bool) (m local.Moved
 
 func (c *cli) casImportCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "import FILE", Short: "Take what cas export has written into the store", Args: cobra.ExactArgs(1),
+		Use: "import FILE", Short: "Take what cas export has written into the store",
+		Example: "  cbuild cas import report.cbuild", Args: cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
 			if err != nil {

@@ -10,12 +10,14 @@ import (
 
 	"cbuild/internal/buildfile"
 	"cbuild/internal/checkout"
+	"cbuild/internal/sandbox"
 )
 
 func (c *cli) cleanCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "clean", Short: "Remove cbuild-out", Args: cobra.NoArgs,
-		Long: "clean removes what was published. The store keeps the results: the next build publishes them again and runs nothing.",
+		Example: "  cbuild clean",
+		Long:    "clean removes what was published. The store keeps the results: the next build publishes them again and runs nothing.",
 		RunE: func(*cobra.Command, []string) error {
 			root, ok := buildfile.FindRoot(".", "")
 			if !ok {
@@ -70,5 +72,7 @@ func (c *cli) exec(target string, args []string) error {
 	if info, err := os.Stat(program); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 		return usagef("%s has no single output that can be executed", target)
 	}
+	sandbox.Leave()
+	syscall.Umask(c.umask)
 	return usagef("%s: %w", program, syscall.Exec(program, append([]string{program}, args...), os.Environ()))
 }

@@ -6,3 +6,6 @@ import "cbuild/engine"
 
 // withFaults returns e: there are none.
 func withFaults(e engine.Executor) engine.Executor { return e }
+
+// withObserverFaults returns o: there are none.
+func withObserverFaults(o engine.Observer) engine.Observer { return o }

@@ -22,3 +22,16 @@ func (b *buggy) Execute(ctx context.Context, c *engine.Command) (*engine.Result,
 	}
 	return r, err
 }
+
+// withObserverFaults returns an observer that has a bug: it panics when a target named crash has finished.
+func withObserverFaults(o engine.Observer) engine.Observer { return &blind{o} }
+
+type blind struct{ engine.Observer }
+
+// Observe is engine.Observer's.
+func (b *blind) Observe(e engine.Event) {
+	b.Observer.Observe(e)
+	if e.Type == engine.EventFinished && e.Target.Label.Name == "crash" {
+		panic("injected")
+	}
+}

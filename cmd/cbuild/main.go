@@ -5,6 +5,8 @@ package main
 import (
 	"os"
 	"syscall"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -13,10 +15,11 @@ func main() {
 
 // Main runs the command line of this process and returns the exit status.
 func Main() int {
-	syscall.Umask(0o022) // files that actions make have the same modes everywhere
+	umask := syscall.Umask(0o022) // files that actions make have the same modes everywhere
 	tuneMemory()
 	c := &cli{
-		args: os.Args[1:], stdout: &output{to: os.Stdout}, stderr: os.Stderr,
+		umask: umask,
+		args:  os.Args[1:], stdout: &output{to: os.Stdout, terminal: term.IsTerminal(int(os.Stdout.Fd()))}, stderr: os.Stderr,
 		env: os.LookupEnv,
 	}
 	return c.main()

@@ -114,6 +114,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 	var first os.Signal
 	var watching sync.WaitGroup
 	watching.Go(func() {
+		defer r.cli.bug()
 		var expired <-chan time.Time
 		for {
 			select {

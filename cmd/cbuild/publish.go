@@ -52,11 +52,12 @@ const temporary = ".new-"
 
 // removeLeftovers removes what killed builds left.
 func removeLeftovers(root string) {
-	old, _ := filepath.Glob(filepath.Join(root, temporary+"*"))
-	for _, path := range old {
+	entries, _ := os.ReadDir(root)
+	for _, e := range entries {
 		var pid int
-		if fmt.Sscanf(filepath.Base(path), temporary+"%d-", &pid); pid != os.Getpid() && !alive(pid) {
-			checkout.Remove(path)
+		rest, temporaryOne := strings.CutPrefix(e.Name(), temporary)
+		if _, err := fmt.Sscanf(rest, "%d-", &pid); temporaryOne && (err != nil || pid != os.Getpid() && !alive(pid)) {
+			checkout.Remove(filepath.Join(root, e.Name()))
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,5 +125,43 @@ func TestConsoleOnATerminal(t *testing.T) {
 	lines = visible(shown)
 	if len(lines) != 1 || !strings.Contains(lines[0], "20 cached") {
 		t.Errorf("a build that does nothing shows %q", lines)
+	}
+}
+
+// What a log holds is anybody's text: on a terminal it is shown and steers nothing, elsewhere it comes as it is.
+func TestLogOnATerminal(t *testing.T) {
+	const file = `
+run "evil" {
+  script = "printf '\\033]0;title\\007 \\033[2Jgone'"
+}
+`
+	w := newWorld(t, nil, map[string]string{"BUILD.hcl": file})
+	w.build(0, "evil")
+	master, slave, err := pty.Open()
+	if err != nil {
+		t.Skipf("SKIPPED: no pseudo-terminals: %v", err)
+	}
+	defer master.Close()
+	run := func(stdout io.Writer) {
+		cmd := exec.Command(binary, "log", "evil") //nolint:noctx // a moment
+		cmd.Dir, cmd.Stdout = w.dir, stdout
+		cmd.Env = []string{
+			"PATH=" + os.Getenv("PATH"), "HOME=" + w.home,
+			"XDG_CACHE_HOME=" + filepath.Join(w.home, "cache"), "XDG_STATE_HOME=" + filepath.Join(w.home, "state"),
+		}
+		if err := cmd.Run(); err != nil {
+			t.Error(err)
+		}
+	}
+	run(slave)
+	slave.Close()
+	var shown, raw bytes.Buffer
+	_, _ = shown.ReadFrom(master) // until nobody holds the other end
+	if s := shown.String(); strings.ContainsAny(s, "\x1b\a") || !strings.Contains(s, "gone") {
+		t.Errorf("the terminal is told %q", s)
+	}
+	run(&raw)
+	if raw.String() != "\x1b]0;title\a \x1b[2Jgone" {
+		t.Errorf("elsewhere: %q", raw.String())
 	}
 }

@@ -13,7 +13,7 @@ const version = "0.1.0"
 
 func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Example: "  cbuild version", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			line := "cbuild " + version
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
@@ -37,6 +37,9 @@ func (c *cli) validateCommand() *cobra.Command {
 			}
 			w, err := c.load(vars)
 			if err != nil {
+				return err
+			}
+			if err := c.report(w.Validate()); err != nil {
 				return err
 			}
 			if _, err := c.openLock(w, nil); err != nil {

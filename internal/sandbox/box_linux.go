@@ -165,7 +165,12 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 	b.cmd.Env = []string{"GOMAXPROCS=4"}
 	b.cmd.ExtraFiles = []*os.File{theirs}
 	b.cmd.SysProcAttr = b.namespaces()
-	if err := b.cmd.Start(); err != nil {
+	if err := begin(func() (int, error) { // it is no stray
+		if err := b.cmd.Start(); err != nil {
+			return 0, err
+		}
+		return b.cmd.Process.Pid, nil
+	}); err != nil {
 		_ = unix.Close(b.socket)
 		return nil, fmt.Errorf("namespaces: %w", err)
 	}
@@ -213,6 +218,7 @@ func (b *box) close() {
 	late := time.AfterFunc(dieLate, func() { _ = b.cmd.Process.Kill() })
 	defer late.Stop()
 	_ = b.cmd.Wait() // how it ends does not matter
+	forget(b.cmd.Process.Pid)
 }
 
 // do runs a command to its end. When ctx ends, it is asked to end and, after the grace, made to; ended is true then. After an error the

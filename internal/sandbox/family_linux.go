@@ -39,6 +39,9 @@ func adopt() {
 	})
 }
 
+// Leave undoes what New has changed for this process, for a program that it is about to become: strays are not that program's.
+func Leave() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0) }
+
 // begin calls start, which starts a command, and notes the process.
 func begin(start func() (pid int, err error)) error {
 	family.starting.RLock()
@@ -52,17 +55,25 @@ func begin(start func() (pid int, err error)) error {
 	return err
 }
 
+// forget takes a process that has ended from those that were begun.
+func forget(pid int) {
+	family.mu.Lock()
+	defer family.mu.Unlock()
+	delete(family.commands, pid)
+}
+
 // end ends what the command of the process pid, which has ended, left behind outside of its group.
 func end(pid int, m marks) {
-	family.mu.Lock()
-	delete(family.commands, pid)
-	family.mu.Unlock()
+	forget(pid)
 	family.starting.Lock()
 	defer family.starting.Unlock()
 	for _, stray := range strays() {
-		_, _ = syscall.Wait4(stray, nil, syscall.WNOHANG, nil) // nobody else waits for it
-		// While no command runs, every stray is one of those that have ended.
-		if idle() || m.on(stray) {
+		if got, _ := syscall.Wait4(stray, nil, syscall.WNOHANG, nil); got == stray {
+			continue // it has ended, and nobody else waits for it
+		}
+		// While no command runs, every stray is one of those that have ended; but the first process of a container gets those of
+		// others, too.
+		if idle() && os.Getpid() != 1 || m.on(stray) {
 			killAll(stray)
 		}
 	}

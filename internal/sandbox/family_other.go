@@ -7,6 +7,9 @@ type marks struct{}
 
 func adopt() {}
 
+// Leave undoes what New has changed for this process, for a program that it is about to become.
+func Leave() {}
+
 func begin(start func() (pid int, err error)) error {
 	_, err := start()
 	return err
