@@ -90,9 +90,10 @@ func (f *files) exists(dir, p string) (bool, error) {
 	return err == nil, nil
 }
 
-// hidden reports whether name, somewhere in the tree, is never matched: what cbuild itself writes, and the repository.
+// hidden reports whether name, somewhere in the tree, is never matched: what cbuild itself writes, the repository, and what belongs to a
+// machine, which must not enter a key.
 func hidden(name string) bool {
-	return name == ".git" || name == "cbuild-out" || name == "BUILD.lock.hcl" || name == "BUILD.lock.d"
+	return name == ".git" || name == "cbuild-out" || name == LockName || name == LockDir || name == ConfigName
 }
 
 // glob returns the files of the package dir that match any of patterns and none of exclude, sorted. It enters no sub-package.

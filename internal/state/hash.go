@@ -12,7 +12,7 @@ import (
 )
 
 // ignored are names that no directory input takes along.
-var ignored = map[string]bool{"BUILD.lock.hcl": true, "BUILD.lock.d": true, "cbuild-out": true, ".git": true}
+var ignored = map[string]bool{"BUILD.lock.hcl": true, "BUILD.lock.d": true, "cbuild-out": true, ".git": true, ".cbuild.hcl": true}
 
 // tree stores the directory rel.
 func (s *Sources) tree(ctx context.Context, rel string) (cas.Digest, error) {
