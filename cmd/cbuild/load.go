@@ -1,0 +1,109 @@
+package main
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/term"
+
+	"cbuild/internal/buildfile"
+	"cbuild/rules"
+	"cbuild/rules/registry"
+)
+
+// load reads the workspace of the current directory and shows what is wrong with it. Assignments on the command line beat those of
+// --var.
+func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error) {
+	if err := c.configure(); err != nil {
+		return nil, err
+	}
+	var all []buildfile.VarAssignment
+	for _, v := range c.flags.vars {
+		a, ok := buildfile.ParseVar(v)
+		if !ok {
+			return nil, usagef("--var %s: want NAME=VALUE", v)
+		}
+		all = append(all, a)
+	}
+	w, diags := buildfile.Load(buildfile.Options{
+		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Kinds: rules.Kinds(), Version: version,
+		Fields: func(name string) []string {
+			if name == "go" {
+				return registry.NewGo(registry.GoOptions{}).Fields()
+			}
+			return nil
+		},
+	})
+	if err := c.report(diags); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// quietLoad is load for completions, for which nobody has gone where -C says yet: what is wrong is not shown.
+func (c *cli) quietLoad() (*buildfile.Workspace, error) {
+	if err := c.chdir(); err != nil {
+		return nil, err
+	}
+	stderr := c.stderr
+	c.stderr = io.Discard
+	defer func() { c.stderr = stderr }()
+	return c.load(nil)
+}
+
+// report shows diagnostics; errors among them end the command.
+func (c *cli) report(diags *buildfile.Diagnostics) error {
+	if diags == nil {
+		return nil
+	}
+	diags.Codes = c.flags.verbose > 0
+	diags.Write(c.stderr, c.color(), c.width())
+	if diags.HasErrors() {
+		return &statusError{status: exitUsage}
+	}
+	return nil
+}
+
+// color reports whether standard error is coloured: flag, then the environment, then whether it is a terminal.
+func (c *cli) color() bool {
+	switch c.flags.color {
+	case "always":
+		return true
+	case "never":
+		return false
+	}
+	if v, ok := c.env("NO_COLOR"); ok && v != "" {
+		return false
+	}
+	for _, name := range []string{"CLICOLOR_FORCE", "FORCE_COLOR"} {
+		if v, ok := c.env(name); ok && v != "" && v != "0" {
+			return true
+		}
+	}
+	return c.terminal()
+}
+
+// terminal reports whether standard error is one that can be painted on.
+func (c *cli) terminal() bool {
+	f, ok := c.stderr.(*os.File)
+	name, _ := c.env("TERM")
+	return ok && name != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// width returns the columns of the terminal; 0 if there is none.
+func (c *cli) width() int {
+	if !c.terminal() {
+		return 0
+	}
+	w, _ := c.size()
+	return w
+}
+
+func (c *cli) size() (columns, lines int) {
+	if f, ok := c.stderr.(*os.File); ok {
+		if w, h, err := term.GetSize(int(f.Fd())); err == nil && w > 0 && h > 0 {
+			return w, h
+		}
+	}
+	return 80, 24
+}
