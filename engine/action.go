@@ -49,9 +49,10 @@ type Plan struct {
 	Slots int
 	// Retries is how often trouble that may pass is retried.
 	Retries int
-	// Want are the conditions that a stored result must meet, Class is the sandbox class in which the action runs if it does.
+	// Want are the conditions that a stored result must meet. Class returns the sandbox class in which the action ran; it is asked when
+	// that is over. Nil means SandboxNone.
 	Want  Conditions
-	Class SandboxClass
+	Class func() SandboxClass
 	// Reuse reports whether a stored result that is not a pass may be used. Nil means no.
 	Reuse  func(*Result) bool
 	bypass bool // look nothing up: an output of what is stored is lost
@@ -196,6 +197,6 @@ type Executor interface {
 	// Execute runs c and collects its outs into the store. The result says how it ended, failure included; an error is trouble.
 	// When ctx ends, everything that c started ends before Execute returns.
 	Execute(ctx context.Context, c *Command) (*Result, error)
-	// Class returns the sandbox class in which it executes.
+	// Class returns the sandbox class in which it executes; before the first Execute it may not know that yet, and says SandboxNone.
 	Class() SandboxClass
 }

@@ -211,7 +211,9 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 		b.Drain() // before the slot is free for another
 	}
 	conditions := p.Want
-	conditions.Sandbox = p.Class
+	if p.Class != nil {
+		conditions.Sandbox = p.Class()
+	}
 	return &answer{result: r, conditions: conditions, took: time.Since(start), release: unlease}, nil
 }
 

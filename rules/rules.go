@@ -128,9 +128,11 @@ type System interface {
 type Runtime struct {
 	Store    cas.Store
 	Executor engine.Executor
-	Sources  Sources
-	Pins     Pins
-	System   System
+	// Sandbox is the least class in which a run must have been executed.
+	Sandbox engine.SandboxClass
+	Sources Sources
+	Pins    Pins
+	System  System
 	// Registries are the known ones by name.
 	Registries map[string]registry.Registry
 	// Machine identifies this machine in conditions.

@@ -71,8 +71,8 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 		Pool:    engine.CPUPool,
 		Slots:   r.CPU,
 		Retries: r.retries(2),
-		Want:    engine.Conditions{Timeout: c.Timeout, Memory: c.Memory, Machine: rt.Machine},
-		Class:   rt.Executor.Class(),
+		Want:    engine.Conditions{Timeout: c.Timeout, Memory: c.Memory, Machine: rt.Machine, Sandbox: rt.Sandbox},
+		Class:   rt.Executor.Class,
 		Fresh:   r.Cache == "no",
 		Shape:   r.shape(),
 	}

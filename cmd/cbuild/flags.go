@@ -35,6 +35,7 @@ type flags struct {
 	offline   bool
 	frozen    bool
 	out       string
+	sandbox   string
 	dryRun    bool
 	question  bool
 	failOn    string
@@ -116,6 +117,8 @@ func (c *cli) buildFlags(cmd *cobra.Command) {
 	f.StringVar(&c.flags.failOn, "fail-on", "", "exit 1 if a report has rows of these `CLASSES`, as in regressed,inconclusive:1%")
 	f.Var(atLeast(&c.flags.limit, 1), "limit", "take only the first N items of each query")
 	f.Var(atLeast(&c.flags.sample, 1), "sample", "take only N items of each query, always the same")
+	c.flags.sandbox = "none"
+	f.Var(oneOf(&c.flags.sandbox, "full", "none", "require"), "sandbox", "full: a run sees only what it declared, where this machine can do that; require: or it fails; none")
 	f.BoolVarP(&c.flags.again, "always-make", "B", false, "run everything again")
 	f.BoolVar(&c.flags.locked, "locked", false, "fail if the lock file would change")
 	f.BoolVar(&c.flags.offline, "offline", false, "do not use the network")

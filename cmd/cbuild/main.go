@@ -7,9 +7,12 @@ import (
 	"syscall"
 
 	"golang.org/x/term"
+
+	"cbuild/internal/sandbox"
 )
 
 func main() {
+	sandbox.Helper()
 	os.Exit(Main())
 }
 

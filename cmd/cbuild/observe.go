@@ -28,6 +28,7 @@ func (r *run) observe() (closeEvents func(), err error) {
 		Log:   r.log, Asked: r.asked, Advice: r.workspace.Advice,
 	})
 	r.notes.to(r.console.Note)
+	r.note = r.console.Note
 	r.observer = ui.Observers{r.console, r}
 	add := func(w io.Writer) {
 		e := ui.NewEvents(w, clock.System, c.flags.eventsLevel == "run")
@@ -63,11 +64,8 @@ func (r *run) log(o *engine.Outcome) []byte {
 	return data
 }
 
-// Observe keeps the outcomes of reports, for the summary, and tells once what a run can see.
+// Observe keeps the outcomes of reports, for the summary.
 func (r *run) Observe(e engine.Event) {
-	if e.Type == engine.EventStarted && e.Target.Rule == "run" {
-		r.console.Note("note", "sandbox class none: what a run did not declare is not hidden from it")
-	}
 	if e.Type != engine.EventFinished {
 		return
 	}

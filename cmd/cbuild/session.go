@@ -41,6 +41,8 @@ type session struct {
 	client    *download.Client
 	runtime   *rules.Runtime
 	uses      *rules.Uses
+	executor  *sandbox.Executor
+	note      func(severity, text string) // tells people, once
 	scratch   string
 	spool     func() (engine.Spool, error)
 	closers   []func()
@@ -97,7 +99,7 @@ func (c *cli) durability() local.Durability {
 
 // open makes a session for w. The caller closes it.
 func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
-	s = &session{cli: c, workspace: w, uses: &rules.Uses{}}
+	s = &session{cli: c, note: func(string, string) {}, workspace: w, uses: &rules.Uses{}}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -137,8 +139,39 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	s.keys = state.NewKeys(vfs.OS, filepath.Join(here, "keys"), s.scratch)
 	s.trees = checkout.NewShared(s.store, filepath.Join(base, "trees"))
 	s.spool = func() (engine.Spool, error) { return state.NewSpool(vfs.OS, s.scratch) }
+	if err := s.openExecutor(filepath.Join(s.scratch, "runs")); err != nil {
+		return s, err
+	}
 	s.bind(base, machine)
 	return s, nil
+}
+
+// openExecutor makes what executes commands, in the sandbox class that --sandbox asks for.
+func (s *session) openExecutor(dir string) (err error) {
+	const open = "what a run did not declare is not hidden from it"
+	s.executor = sandbox.New(s.store, s.trees, dir)
+	switch s.cli.flags.sandbox {
+	case "require":
+		if s.executor, err = sandbox.Open(context.Background(), s.store, s.trees, dir); err != nil {
+			return fmt.Errorf("--sandbox require: this machine can't have class full: %w", err)
+		}
+	case "full":
+		s.executor.Shield(func(why error) {
+			s.note("note", fmt.Sprintf("sandbox class none: %s (class full can't be had here: %v)", open, why))
+		})
+	default:
+		s.executor.Announce(func() { s.note("note", "sandbox class none: "+open) })
+	}
+	s.closers = append(s.closers, s.executor.Close)
+	return nil
+}
+
+// leastClass is the class in which a run must have been executed for its result to be used.
+func (s *session) leastClass() engine.SandboxClass {
+	if s.cli.flags.sandbox == "require" {
+		return engine.SandboxFull
+	}
+	return engine.SandboxNone
 }
 
 // workspaceName is the directory of a workspace's state: readable, and distinct for distinct roots.
@@ -157,7 +190,8 @@ func (s *session) bind(base, machine string) {
 	})
 	s.runtime = &rules.Runtime{
 		Store:      s.store,
-		Executor:   withFaults(sandbox.New(s.store, s.trees, filepath.Join(s.scratch, "runs"))),
+		Executor:   withFaults(s.executor),
+		Sandbox:    s.leastClass(),
 		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},
 		Pins:       s.lock,
 		System:     sandbox.NewSystem("/"),

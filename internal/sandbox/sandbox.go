@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -27,7 +28,12 @@ type Executor struct {
 	dir   string
 	umask umask
 	count atomic.Int64
-	boxes *boxes // nil in class none
+
+	shield    sync.Once
+	announce  func()
+	otherwise func(why error) // set if class full is to be tried
+	boxes     *boxes          // nil in class none; set before the first command
+	class     atomic.Int32
 }
 
 var _ engine.Executor = (*Executor)(nil)
@@ -36,17 +42,40 @@ var _ engine.Executor = (*Executor)(nil)
 func New(s cas.Store, tools *checkout.Shared, dir string) *Executor {
 	closeOnExec()
 	adopt()
-	return &Executor{store: s, tools: tools, dir: dir, umask: newUmask()}
+	return &Executor{store: s, tools: tools, dir: dir, umask: newUmask(), announce: func() {}}
 }
 
 // Open is New for class full. The error says why this machine can't have it, which is found out by trying. The caller closes it.
 func Open(ctx context.Context, s cas.Store, tools *checkout.Shared, dir string) (*Executor, error) {
 	x := New(s, tools, dir)
-	var err error
-	if x.boxes, err = newBoxes(ctx, dir, tools.Dir()); err != nil {
-		return nil, err
-	}
-	return x, nil
+	var why error
+	x.Shield(func(err error) { why = err })
+	x.decide(ctx)
+	return x, why
+}
+
+// Announce has told called at the first command, as long as x is in class none.
+func (x *Executor) Announce(told func()) { x.announce = told }
+
+// Shield makes x an executor of class full from its first command on: a build in which nothing runs need not try. Where this machine can't
+// have that, otherwise is told why, and x stays in class none. It is called before the first command; the caller closes x.
+func (x *Executor) Shield(otherwise func(why error)) { x.otherwise = otherwise }
+
+// decide finds out, once, what class x has.
+func (x *Executor) decide(ctx context.Context) {
+	x.shield.Do(func() {
+		if x.otherwise == nil {
+			x.announce()
+			return
+		}
+		boxes, err := newBoxes(ctx, x.dir, x.tools.Dir())
+		if err != nil {
+			x.otherwise(err)
+			return
+		}
+		x.boxes = boxes
+		x.class.Store(int32(engine.SandboxFull))
+	})
 }
 
 // Close ends what was kept for further commands.
@@ -67,12 +96,7 @@ func closeOnExec() {
 }
 
 // Class returns the class in which it executes.
-func (x *Executor) Class() engine.SandboxClass {
-	if x.boxes != nil {
-		return engine.SandboxFull
-	}
-	return engine.SandboxNone
-}
+func (x *Executor) Class() engine.SandboxClass { return engine.SandboxClass(x.class.Load()) }
 
 // maxText is the most standard output, in bytes, that is kept for expressions to read.
 const maxText = 1 << 20
@@ -92,6 +116,7 @@ type run struct {
 
 // Execute runs c in a directory of its own. Trouble on the way there, such as an input that the store lost, is an error.
 func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Result, error) {
+	x.decide(context.WithoutCancel(ctx))
 	r := &run{Executor: x, c: c, root: filepath.Join(x.dir, fmt.Sprintf("run-%06d", x.count.Add(1)))}
 	r.work = filepath.Join(r.root, "work")
 	defer checkout.Remove(r.root)
