@@ -35,7 +35,6 @@ type flags struct {
 	offline   bool
 	frozen    bool
 	out       string
-	sandbox   string
 	dryRun    bool
 	question  bool
 	failOn    string
@@ -50,6 +49,7 @@ type flags struct {
 	window      int
 	diskAhead   int64
 	connections int
+	sandbox     string
 	progress    string
 	color       string
 }
@@ -76,6 +76,7 @@ func (c *cli) globalFlags(root *cobra.Command) {
 func (c *cli) machineFlags() {
 	c.flags.jobs, c.flags.diskAhead, c.flags.connections = runtime.NumCPU(), 4<<30, 16
 	c.flags.durability, c.flags.progress, c.flags.color = "group", "auto", "auto"
+	c.flags.sandbox = "full"
 	f := pflag.NewFlagSet("", pflag.ContinueOnError)
 	f.StringVar(&c.flags.cas, "cas", "", "the store lies in this `DIR`")
 	f.VarP(atLeast(&c.flags.jobs, 1), "jobs", "j", "how many actions run at a time; without N, as many as there are processors")
@@ -86,6 +87,7 @@ func (c *cli) machineFlags() {
 	f.Var(&size{&c.flags.diskAhead}, "disk-ahead", "how many bytes may lie downloaded and unread")
 	f.Var(atLeast(&c.flags.connections, 1), "connections", "how many connections are open at a time")
 	f.Var(oneOf(&c.flags.progress, "auto", "tty", "plain", "json", "none"), "progress", "auto, tty, plain, json or none")
+	f.Var(oneOf(&c.flags.sandbox, "full", "none", "require"), "sandbox", "full: a run sees only what it declared, if this machine can do that; require: or nothing is built; none")
 	f.Var(oneOf(&c.flags.color, "auto", "always", "never"), "color", "auto, always or never")
 	for _, hidden := range []string{"window", "disk-ahead", "connections", "durability", "keep"} {
 		_ = f.MarkHidden(hidden)
@@ -105,7 +107,7 @@ func (c *cli) loadFlags(cmd *cobra.Command) {
 func (c *cli) buildFlags(cmd *cobra.Command) {
 	c.loadFlags(cmd)
 	f := cmd.Flags()
-	for _, name := range []string{"jobs", "window", "disk-ahead", "connections"} {
+	for _, name := range []string{"jobs", "sandbox", "window", "disk-ahead", "connections"} {
 		f.AddFlag(c.machine.Lookup(name))
 	}
 	f.BoolVarP(&c.flags.stopFirst, "stop", "S", false, "stop at the first failure")
@@ -117,8 +119,6 @@ func (c *cli) buildFlags(cmd *cobra.Command) {
 	f.StringVar(&c.flags.failOn, "fail-on", "", "exit 1 if a report has rows of these `CLASSES`, as in regressed,inconclusive:1%")
 	f.Var(atLeast(&c.flags.limit, 1), "limit", "take only the first N items of each query")
 	f.Var(atLeast(&c.flags.sample, 1), "sample", "take only N items of each query, always the same")
-	c.flags.sandbox = "none"
-	f.Var(oneOf(&c.flags.sandbox, "full", "none", "require"), "sandbox", "full: a run sees only what it declared, where this machine can do that; require: or it fails; none")
 	f.BoolVarP(&c.flags.again, "always-make", "B", false, "run everything again")
 	f.BoolVar(&c.flags.locked, "locked", false, "fail if the lock file would change")
 	f.BoolVar(&c.flags.offline, "offline", false, "do not use the network")

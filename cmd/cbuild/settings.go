@@ -12,7 +12,7 @@ import (
 
 // settingNames are what configuration files and the environment may set. Each is a flag of the same name, with - in place of _, which beats
 // both; they say something of the machine, so nothing in them alters a key.
-var settingNames = []string{"jobs", "cas", "durability", "keep", "window", "disk_ahead", "connections", "progress", "color"}
+var settingNames = []string{"jobs", "cas", "durability", "keep", "window", "disk_ahead", "connections", "sandbox", "progress", "color"}
 
 // setting returns the flag of a setting.
 func (c *cli) setting(name string) *pflag.Flag {

@@ -94,7 +94,7 @@ func TestFirstSignalLetsRunningWorkFinish(t *testing.T) {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil, map[string]string{"BUILD.hcl": patientFile})
-			p := w.start("events.json", "-j2", "home="+w.home, "report")
+			p := w.start("events.json", "-j2", "--sandbox=none", "home="+w.home, "report")
 			w.until("two have started", func() bool { return w.fileHas("started", "\n", 2) })
 			p.signal(c.signal)
 			w.until("it has heard", p.heard)
@@ -151,7 +151,7 @@ func TestSecondSignalEndsEverything(t *testing.T) {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil, map[string]string{"BUILD.hcl": stubbornFile})
-			p := w.start("events.json", "-j2", "home="+w.home)
+			p := w.start("events.json", "-j2", "--sandbox=none", "home="+w.home)
 			w.until("two and their children have started", func() bool { return w.fileHas("started", "\n", 4) })
 			p.signal(c.signal)
 			w.until("it has heard", p.heard)
