@@ -94,7 +94,8 @@ func TestFirstSignalLetsRunningWorkFinish(t *testing.T) {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil, map[string]string{"BUILD.hcl": patientFile})
-			p := w.start("events.json", "-j2", "--sandbox=none", "home="+w.home, "report")
+			w.env = openSandbox
+			p := w.start("events.json", "-j2", "home="+w.home, "report")
 			w.until("two have started", func() bool { return w.fileHas("started", "\n", 2) })
 			p.signal(c.signal)
 			w.until("it has heard", p.heard)
@@ -151,7 +152,8 @@ func TestSecondSignalEndsEverything(t *testing.T) {
 		t.Run(c.signal.String(), func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, nil, map[string]string{"BUILD.hcl": stubbornFile})
-			p := w.start("events.json", "-j2", "--sandbox=none", "home="+w.home)
+			w.env = openSandbox
+			p := w.start("events.json", "-j2", "home="+w.home)
 			w.until("two and their children have started", func() bool { return w.fileHas("started", "\n", 4) })
 			p.signal(c.signal)
 			w.until("it has heard", p.heard)

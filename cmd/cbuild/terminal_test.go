@@ -47,10 +47,7 @@ func (w *world) onTerminal(meanwhile func(shown func() string), args ...string) 
 	}
 	cmd := exec.Command(binary, args...) //nolint:noctx // meanwhile ends it
 	cmd.Dir, cmd.Stderr = w.dir, slave
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.home, "TERM=xterm",
-		"XDG_CACHE_HOME=" + filepath.Join(w.home, "cache"), "XDG_STATE_HOME=" + filepath.Join(w.home, "state"),
-	}
+	cmd.Env = w.environ("TERM=xterm")
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -103,6 +100,7 @@ func visible(text string) []string {
 // one line.
 func TestConsoleOnATerminal(t *testing.T) {
 	w := newWorld(t, nil, map[string]string{"BUILD.hcl": patientFile})
+	w.env = openSandbox
 	shown := w.onTerminal(func(shown func() string) {
 		w.until("what runs is shown", func() bool {
 			return strings.Contains(ansi.Strip(shown()), "work") && strings.Contains(shown(), "\x1b[J")
@@ -136,6 +134,7 @@ run "evil" {
 }
 `
 	w := newWorld(t, nil, map[string]string{"BUILD.hcl": file})
+	w.env = openSandbox
 	w.build(0, "evil")
 	master, slave, err := pty.Open()
 	if err != nil {
@@ -145,10 +144,7 @@ run "evil" {
 	run := func(stdout io.Writer) {
 		cmd := exec.Command(binary, "log", "evil") //nolint:noctx // a moment
 		cmd.Dir, cmd.Stdout = w.dir, stdout
-		cmd.Env = []string{
-			"PATH=" + os.Getenv("PATH"), "HOME=" + w.home,
-			"XDG_CACHE_HOME=" + filepath.Join(w.home, "cache"), "XDG_STATE_HOME=" + filepath.Join(w.home, "state"),
-		}
+		cmd.Env = w.environ()
 		if err := cmd.Run(); err != nil {
 			t.Error(err)
 		}

@@ -21,7 +21,11 @@ type world struct {
 	network *fakeNetwork
 	home    string
 	dir     string
+	env     []string // beside what every process gets
 }
+
+// openSandbox is for builds whose commands tell the test, by files of the machine, how far they are.
+var openSandbox = []string{"CBUILD_SANDBOX=none"}
 
 // newWorld makes a workspace with the given files. It uses network, if that is not nil.
 func newWorld(t *testing.T, network *fakeNetwork, files map[string]string) *world {
@@ -67,6 +71,18 @@ type process struct {
 	events string   // file
 }
 
+// environ is the environment of cbuild.
+func (w *world) environ(more ...string) []string {
+	env := []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + w.home,
+		"XDG_CACHE_HOME=" + filepath.Join(w.home, "cache"), "XDG_STATE_HOME=" + filepath.Join(w.home, "state"),
+	}
+	if w.network != nil {
+		env = append(env, w.network.proxy.Env(w.network.server.URL)...)
+	}
+	return append(append(env, w.env...), more...)
+}
+
 // start starts cbuild with its events in a file of the given name.
 func (w *world) start(events string, args ...string) *process {
 	w.t.Helper()
@@ -74,13 +90,7 @@ func (w *world) start(events string, args ...string) *process {
 	_ = os.Remove(p.events)                                                                                 // what is awaited in it must be of this process
 	p.Cmd = exec.Command(binary, append([]string{"--events", p.events, "--progress", "plain"}, args...)...) //nolint:noctx // killed below
 	p.Dir = w.dir
-	p.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + w.home,
-		"XDG_CACHE_HOME=" + filepath.Join(w.home, "cache"), "XDG_STATE_HOME=" + filepath.Join(w.home, "state"),
-	}
-	if w.network != nil {
-		p.Env = append(p.Env, w.network.proxy.Env(w.network.server.URL)...)
-	}
+	p.Env = w.environ()
 	var err error
 	if p.stderr, err = os.Create(p.events + ".stderr"); err != nil {
 		w.t.Fatal(err)
