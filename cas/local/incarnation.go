@@ -60,10 +60,16 @@ func (i *incarnation) open() (string, error) {
 		return "", errReadOnly
 	}
 	dir := filepath.Join(i.store.own, "tmp", hex.EncodeToString(i.store.id[:]))
-	if err := i.store.fs.MkdirAll(dir, 0o777); err != nil {
-		return "", err
-	}
 	lock, err := lockDir(i.store.fs, dir)
+	for range 100 {
+		// Whoever sweeps may take a directory that was just made for one that somebody left.
+		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTaken) {
+			break
+		}
+		if err = i.store.fs.MkdirAll(dir, 0o777); err == nil {
+			lock, err = lockDir(i.store.fs, dir)
+		}
+	}
 	if err != nil {
 		_ = i.store.fs.RemoveAll(dir)
 		return "", err
@@ -76,6 +82,8 @@ func (i *incarnation) open() (string, error) {
 	return dir, nil
 }
 
+var errTaken = errors.New("taken")
+
 // lockDir locks the directory of an incarnation. Only then it says on which machine and boot: until it does, nobody can prove that
 // the owner is dead.
 func lockDir(fsys vfs.FS, dir string) (vfs.File, error) {
@@ -85,7 +93,7 @@ func lockDir(fsys vfs.FS, dir string) (vfs.File, error) {
 	}
 	ok, err := f.TryLock()
 	if err == nil && !ok {
-		err = fmt.Errorf("lock %s: taken", dir)
+		err = fmt.Errorf("lock %s: %w", dir, errTaken)
 	}
 	if err == nil {
 		_, err = f.Write([]byte(place(fsys)))
@@ -139,7 +147,13 @@ func (l *Local) sweep() {
 	here := place(l.fs)
 	for _, e := range entries {
 		dir := filepath.Join(tmp, e.Name())
-		if !e.IsDir() || !l.dead(dir, here) {
+		if !e.IsDir() {
+			continue
+		}
+		if !l.dead(dir, here) {
+			if l.unused(dir) {
+				l.suspects = append(l.suspects, dir)
+			}
 			continue
 		}
 		var id [16]byte
@@ -148,6 +162,33 @@ func (l *Local) sweep() {
 		} else {
 			_ = l.fs.RemoveAll(dir)
 		}
+	}
+}
+
+// unused reports whether nothing was done in dir yet: its owner is about to, or was killed at its very beginning.
+func (l *Local) unused(dir string) bool {
+	entries, err := l.fs.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return err == nil
+	}
+	fi, err := entries[0].Info()
+	return len(entries) == 1 && err == nil && entries[0].Name() == "lock" && fi.Size() == 0
+}
+
+// sweepSuspects removes, at the end, what was unused when the store was opened and still is.
+func (l *Local) sweepSuspects() {
+	for _, dir := range l.suspects {
+		if !l.unused(dir) {
+			continue
+		}
+		lock := filepath.Join(dir, "lock")
+		if f, err := l.fs.Open(lock); err == nil {
+			if free, err := f.TryLock(); err == nil && free {
+				_ = l.fs.Remove(lock) // the next one tries again
+			}
+			_ = f.Close() // nothing was written
+		}
+		_ = l.fs.Remove(dir) // unless there is something in it
 	}
 }
 

@@ -10,7 +10,6 @@ package local
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -51,6 +50,7 @@ type Local struct {
 	durability Durability
 	readOnly   bool // set by Open
 	temp       incarnation
+	suspects   []string // directories of incarnations that had done nothing when the store was opened
 	packs      packs
 	trash      packs // that a collection took away; they are read when nothing else has a blob
 	writer     writer
@@ -138,12 +138,11 @@ func (l *Local) open(private string) error {
 	return nil
 }
 
-// writable tries to make something in the store. Trouble of other kinds is for those who really write.
+// writable opens a file for writing that is there or serves later. Trouble of other kinds is for those who really write.
 func (l *Local) writable() bool {
-	probe := filepath.Join(l.dir, "tmp", hex.EncodeToString(l.id[:]))
-	err := l.fs.MkdirAll(probe, 0o777)
+	f, err := l.fs.Append(l.collectLock(), 0o666)
 	if err == nil {
-		_ = l.fs.Remove(probe) // it goes with the next sweep else
+		_ = f.Close() // nothing was written
 	}
 	return !unwritable(err)
 }
@@ -202,6 +201,7 @@ func (l *Local) Close() error {
 	if l.beats > 0 {
 		_ = l.fs.Remove(l.agentPath(l.id)) // a beat that stands still means nothing
 	}
+	l.sweepSuspects()
 	// What could not be sealed stays provably that of a dead process: the next who opens the store does it.
 	err = errors.Join(err, l.temp.close(err == nil))
 	return errors.Join(err, l.packs.close(), l.trash.close())
