@@ -2,6 +2,7 @@ package local
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"cbuild/internal/vfs"
 )
@@ -60,16 +62,11 @@ func (i *incarnation) open() (string, error) {
 		return "", errReadOnly
 	}
 	dir := filepath.Join(i.store.own, "tmp", hex.EncodeToString(i.store.id[:]))
-	lock, err := lockDir(i.store.fs, dir)
-	for range 100 {
-		// Whoever sweeps may take a directory that was just made for one that somebody left.
-		if !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errTaken) {
-			break
-		}
-		if err = i.store.fs.MkdirAll(dir, 0o777); err == nil {
-			lock, err = lockDir(i.store.fs, dir)
-		}
+	defer i.store.guardStart(startPatience)()
+	if err := i.store.fs.MkdirAll(dir, 0o777); err != nil {
+		return "", err
 	}
+	lock, err := lockDir(i.store.fs, dir)
 	if err != nil {
 		_ = i.store.fs.RemoveAll(dir)
 		return "", err
@@ -82,7 +79,32 @@ func (i *incarnation) open() (string, error) {
 	return dir, nil
 }
 
-var errTaken = errors.New("taken")
+// startPatience is how long a process that starts waits for others that do the same, or sweep.
+const startPatience = 50 * time.Millisecond
+
+// guardStart keeps those who sweep on this machine from taking a directory that is just being made for one whose owner was killed as it made
+// it. Without the guard, if it can't be had in time, that may happen; then a write fails. Unlock is nil if most is 0 and somebody else has it.
+func (l *Local) guardStart(most time.Duration) (unlock func()) {
+	f, err := l.fs.Append(filepath.Join(l.own, "start.lock"), 0o666)
+	if err != nil {
+		return func() {}
+	}
+	const pause = 200 * time.Microsecond
+	for waited := time.Duration(0); ; waited += pause {
+		free, err := f.TryLock()
+		switch {
+		case free && err == nil:
+			return func() { _ = f.Close() } // nothing was written
+		case err != nil || waited >= most:
+			_ = f.Close() // nothing was written
+			if most == 0 {
+				return nil
+			}
+			return func() {}
+		}
+		_ = l.clock.Sleep(context.Background(), pause)
+	}
+}
 
 // lockDir locks the directory of an incarnation. Only then it says on which machine and boot: until it does, nobody can prove that
 // the owner is dead.
@@ -93,7 +115,7 @@ func lockDir(fsys vfs.FS, dir string) (vfs.File, error) {
 	}
 	ok, err := f.TryLock()
 	if err == nil && !ok {
-		err = fmt.Errorf("lock %s: %w", dir, errTaken)
+		err = fmt.Errorf("lock %s: taken", dir)
 	}
 	if err == nil {
 		_, err = f.Write([]byte(place(fsys)))
@@ -152,7 +174,7 @@ func (l *Local) sweep() {
 		}
 		if !l.dead(dir, here) {
 			if l.unused(dir) {
-				l.suspects = append(l.suspects, dir)
+				l.sweepUnused(dir)
 			}
 			continue
 		}
@@ -175,20 +197,17 @@ func (l *Local) unused(dir string) bool {
 	return len(entries) == 1 && err == nil && entries[0].Name() == "lock" && fi.Size() == 0
 }
 
-// sweepSuspects removes, at the end, what was unused when the store was opened and still is.
-func (l *Local) sweepSuspects() {
-	for _, dir := range l.suspects {
-		if !l.unused(dir) {
-			continue
-		}
-		lock := filepath.Join(dir, "lock")
-		if f, err := l.fs.Open(lock); err == nil {
-			if free, err := f.TryLock(); err == nil && free {
-				_ = l.fs.Remove(lock) // the next one tries again
-			}
-			_ = f.Close() // nothing was written
-		}
-		_ = l.fs.Remove(dir) // unless there is something in it
+// sweepUnused removes a directory if it is unused while nobody starts on this machine: then its owner was killed. On another machine a
+// process may just be starting, within microseconds; its first write then fails.
+func (l *Local) sweepUnused(dir string) {
+	unlock := l.guardStart(0)
+	if unlock == nil {
+		return // the next one does it
+	}
+	defer unlock()
+	if l.unused(dir) {
+		_ = l.fs.Remove(filepath.Join(dir, "lock")) // there may be none
+		_ = l.fs.Remove(dir)                        // unless there is something in it
 	}
 }
 

@@ -50,7 +50,6 @@ type Local struct {
 	durability Durability
 	readOnly   bool // set by Open
 	temp       incarnation
-	suspects   []string // directories of incarnations that had done nothing when the store was opened
 	packs      packs
 	trash      packs // that a collection took away; they are read when nothing else has a blob
 	writer     writer
@@ -201,7 +200,6 @@ func (l *Local) Close() error {
 	if l.beats > 0 {
 		_ = l.fs.Remove(l.agentPath(l.id)) // a beat that stands still means nothing
 	}
-	l.sweepSuspects()
 	// What could not be sealed stays provably that of a dead process: the next who opens the store does it.
 	err = errors.Join(err, l.temp.close(err == nil))
 	return errors.Join(err, l.packs.close(), l.trash.close())

@@ -206,15 +206,15 @@ func TestOpenSweepsAfterTheDeadOnly(t *testing.T) {
 	if err := errors.Join(os.MkdirAll(unwritten, 0o777), os.MkdirAll(empty, 0o777), os.WriteFile(filepath.Join(unwritten, "lock"), nil, 0o666)); err != nil {
 		t.Fatal(err)
 	}
-	l := mustOpen(t, dir)
+	unlock := alive.guardStart(0)
+	open(t, dir)
 	for _, d := range []string{unwritten, empty} {
 		if _, err := os.Stat(d); err != nil {
 			t.Error("the directory of a process that just starts is taken away")
 		}
 	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
+	open(t, dir)
 	for _, d := range []string{unwritten, empty} {
 		if _, err := os.Stat(d); err == nil {
 			t.Error("the directory of a process that was killed as it started stays")
