@@ -150,3 +150,39 @@ func BenchmarkIngest(b *testing.B) {
 		return err
 	})
 }
+
+// BenchmarkPublish stores a small result, a log of 100 bytes and a record, in the store and as two synced files.
+func BenchmarkPublish(b *testing.B) {
+	b.Run("group", func(b *testing.B) {
+		l := open(b, b.TempDir())
+		for n := 0; b.Loop(); n++ {
+			r := benchRecord(n)
+			put(b, l, fmt.Appendf(nil, "a short log %88d", n))
+			if err := l.Record(context.Background(), r); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("synced files", func(b *testing.B) {
+		dir := b.TempDir()
+		d, err := os.Open(dir)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer d.Close()
+		for n := 0; b.Loop(); n++ {
+			r := benchRecord(n)
+			for i, data := range [][]byte{r.Preimage[len(r.Preimage)-100:], r.Preimage} {
+				name := filepath.Join(dir, fmt.Sprint(n, "-", i))
+				f, err := os.Create(name + ".tmp")
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, err = f.Write(data)
+				if err = errors.Join(err, f.Sync(), f.Close(), os.Rename(name+".tmp", name), d.Sync()); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}

@@ -86,9 +86,11 @@ func (l *Local) Collect(ctx context.Context, limits Limits) (c Collected, err er
 	return c, errors.Join(l.strays(), l.writeFile(filepath.Join(l.own, "collected"), fmt.Appendf(nil, "cbuild-collected 1\nbytes %d\n", c.After)))
 }
 
+func (l *Local) collectLock() string { return filepath.Join(l.own, "collect.lock") }
+
 // lockCollection keeps processes of this machine from collecting at the same time. On another machine they do no harm.
 func (l *Local) lockCollection() (unlock func(), err error) {
-	f, err := l.fs.Append(filepath.Join(l.own, "collect.lock"), 0o666)
+	f, err := l.fs.Append(l.collectLock(), 0o666)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package local
 
 import (
 	"cmp"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"cbuild/internal/vfs"
 )
@@ -60,6 +62,7 @@ func (i *incarnation) open() (string, error) {
 		return "", errReadOnly
 	}
 	dir := filepath.Join(i.store.own, "tmp", hex.EncodeToString(i.store.id[:]))
+	defer i.store.guardStart(startPatience)()
 	if err := i.store.fs.MkdirAll(dir, 0o777); err != nil {
 		return "", err
 	}
@@ -74,6 +77,33 @@ func (i *incarnation) open() (string, error) {
 		s.warn("private", "The store "+s.dir+" can't be written: what is new goes to "+s.own+".")
 	}
 	return dir, nil
+}
+
+// startPatience is how long a process that starts waits for others that do the same, or sweep.
+const startPatience = 50 * time.Millisecond
+
+// guardStart keeps those who sweep on this machine from taking a directory that is just being made for one whose owner was killed as it made
+// it. Without the guard, if it can't be had in time, that may happen; then a write fails. Unlock is nil if most is 0 and somebody else has it.
+func (l *Local) guardStart(most time.Duration) (unlock func()) {
+	f, err := l.fs.Append(filepath.Join(l.own, "start.lock"), 0o666)
+	if err != nil {
+		return func() {}
+	}
+	const pause = 200 * time.Microsecond
+	for waited := time.Duration(0); ; waited += pause {
+		free, err := f.TryLock()
+		switch {
+		case free && err == nil:
+			return func() { _ = f.Close() } // nothing was written
+		case err != nil || waited >= most:
+			_ = f.Close() // nothing was written
+			if most == 0 {
+				return nil
+			}
+			return func() {}
+		}
+		_ = l.clock.Sleep(context.Background(), pause)
+	}
 }
 
 // lockDir locks the directory of an incarnation. Only then it says on which machine and boot: until it does, nobody can prove that
@@ -139,7 +169,13 @@ func (l *Local) sweep() {
 	here := place(l.fs)
 	for _, e := range entries {
 		dir := filepath.Join(tmp, e.Name())
-		if !e.IsDir() || !l.dead(dir, here) {
+		if !e.IsDir() {
+			continue
+		}
+		if !l.dead(dir, here) {
+			if l.unused(dir) {
+				l.sweepUnused(dir)
+			}
 			continue
 		}
 		var id [16]byte
@@ -148,6 +184,30 @@ func (l *Local) sweep() {
 		} else {
 			_ = l.fs.RemoveAll(dir)
 		}
+	}
+}
+
+// unused reports whether nothing was done in dir yet: its owner is about to, or was killed at its very beginning.
+func (l *Local) unused(dir string) bool {
+	entries, err := l.fs.ReadDir(dir)
+	if err != nil || len(entries) == 0 {
+		return err == nil
+	}
+	fi, err := entries[0].Info()
+	return len(entries) == 1 && err == nil && entries[0].Name() == "lock" && fi.Size() == 0
+}
+
+// sweepUnused removes a directory if it is unused while nobody starts on this machine: then its owner was killed. On another machine a
+// process may just be starting, within microseconds; its first write then fails.
+func (l *Local) sweepUnused(dir string) {
+	unlock := l.guardStart(0)
+	if unlock == nil {
+		return // the next one does it
+	}
+	defer unlock()
+	if l.unused(dir) {
+		_ = l.fs.Remove(filepath.Join(dir, "lock")) // there may be none
+		_ = l.fs.Remove(dir)                        // unless there is something in it
 	}
 }
 

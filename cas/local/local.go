@@ -10,7 +10,6 @@ package local
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -138,12 +137,11 @@ func (l *Local) open(private string) error {
 	return nil
 }
 
-// writable tries to make something in the store. Trouble of other kinds is for those who really write.
+// writable opens a file for writing that is there or serves later. Trouble of other kinds is for those who really write.
 func (l *Local) writable() bool {
-	probe := filepath.Join(l.dir, "tmp", hex.EncodeToString(l.id[:]))
-	err := l.fs.MkdirAll(probe, 0o777)
+	f, err := l.fs.Append(l.collectLock(), 0o666)
 	if err == nil {
-		_ = l.fs.Remove(probe) // it goes with the next sweep else
+		_ = f.Close() // nothing was written
 	}
 	return !unwritable(err)
 }

@@ -202,7 +202,24 @@ func TestOpenSweepsAfterTheDeadOnly(t *testing.T) {
 			}
 		}
 	}
+	unwritten, empty := filepath.Join(dir, "tmp", "unwritten"), filepath.Join(dir, "tmp", "empty")
+	if err := errors.Join(os.MkdirAll(unwritten, 0o777), os.MkdirAll(empty, 0o777), os.WriteFile(filepath.Join(unwritten, "lock"), nil, 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	unlock := alive.guardStart(0)
 	open(t, dir)
+	for _, d := range []string{unwritten, empty} {
+		if _, err := os.Stat(d); err != nil {
+			t.Error("the directory of a process that just starts is taken away")
+		}
+	}
+	unlock()
+	open(t, dir)
+	for _, d := range []string{unwritten, empty} {
+		if _, err := os.Stat(d); err == nil {
+			t.Error("the directory of a process that was killed as it started stays")
+		}
+	}
 	for d, want := range map[string]bool{dead: false, elsewhere: true, starting: true, alive.temp.dir: true} {
 		if _, err := os.Stat(d); (err == nil) != want {
 			t.Errorf("%s: there is %v, want %v", filepath.Base(d), err == nil, want)

@@ -30,8 +30,17 @@ func (l *Local) publish(temp, name string) error {
 // discard removes a temporary file. What can't be removed goes with the directory at the end.
 func (l *Local) discard(temp string) { _ = l.fs.Remove(temp) }
 
-// writeFile publishes a file with the given content, which is not synced.
-func (l *Local) writeFile(name string, content []byte) error {
+// writeFile publishes a file with the given content, which is not synced. Should somebody delete it on its way, it is written again.
+func (l *Local) writeFile(name string, content []byte) (err error) {
+	for range 5 {
+		if err = l.writeOnce(name, content); !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return err
+}
+
+func (l *Local) writeOnce(name string, content []byte) error {
 	f, temp, err := l.temp.create()
 	if err != nil {
 		return err

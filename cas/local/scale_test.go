@@ -2,6 +2,7 @@ package local
 
 import (
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -45,8 +46,8 @@ func TestScale(t *testing.T) {
 				all = append(all, scaleRecord(i))
 			}
 			start := cpu(t)
-			for _, r := range all {
-				put(t, l, r.Preimage[len(r.Preimage)-100:]) // a short log
+			for i, r := range all {
+				put(t, l, fmt.Appendf(nil, "a short log %88d", from+i))
 				if err := l.Record(t.Context(), r); err != nil {
 					t.Fatal(err)
 				}

@@ -194,3 +194,25 @@ func TestASampleIsPartOfTheStore(t *testing.T) {
 		t.Errorf("the samples have %d blobs", total)
 	}
 }
+
+// Whoever deletes the pack that is being written costs what is in it, not what comes later.
+func TestADeletedPackIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, dir)
+	l.durability = Group
+	put(t, l, []byte("before"))
+	if err := os.RemoveAll(filepath.Join(dir, "pack")); err != nil {
+		t.Fatal(err)
+	}
+	put(t, l, []byte("meanwhile"))
+	l.sync.sync()
+	put(t, l, []byte("after"))
+	if !finds(t, l, []byte("before")) {
+		t.Error("what was written is not found by who wrote it")
+	}
+	_ = l.Close() // it says that a pack is gone
+	other := open(t, dir)
+	if !finds(t, other, []byte("after")) || finds(t, other, []byte("before")) {
+		t.Error("it does not go on in another pack")
+	}
+}

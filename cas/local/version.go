@@ -85,7 +85,7 @@ func (l *Local) checkOurs(dir string, marked bool) error {
 		switch e.Name() {
 		case "ac":
 			return errLoose
-		case "CACHEDIR.TAG", "blob", "pack", "tmp", "quarantine":
+		case "CACHEDIR.TAG", "blob", "pack", "tmp", "quarantine", "agents", "leases", "pins", "trash", "collected", "collect.lock", "start.lock":
 			ours = true
 		}
 	}

@@ -111,7 +111,7 @@ func (w *writer) close() {
 }
 
 // sync makes what was appended survive a power cut. A pack that can't be synced is left: what it holds may be lost, and the system
-// does not say what. The lock is not held meanwhile.
+// does not say what. So is one that somebody deleted: nobody else would ever see what is appended to it. The lock is not held meanwhile.
 func (w *writer) sync() error {
 	w.mu.Lock()
 	p, dirty := w.pack, w.dirty
@@ -124,7 +124,8 @@ func (w *writer) sync() error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err != nil {
+	_, gone := w.store.fs.Lstat(p.name())
+	if err != nil || errors.Is(gone, fs.ErrNotExist) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.pack == p {

@@ -15,16 +15,19 @@ import (
 	"cbuild/rules/registry/fakeproxy"
 )
 
-// chaosModules is how many modules the experiments of this file are made on.
-const chaosModules = 36
+// fewModules and manyModules are on how many modules the experiments of this file are made: with many they are more than 400 actions.
+const (
+	fewModules  = 36
+	manyModules = 138
+)
 
 // chaosNetwork is a registry with modules of six kinds and two toolchains, whose gofmt finds fault with different words.
-func chaosNetwork(t *testing.T) *fakeNetwork {
+func chaosNetwork(t *testing.T, modules int) *fakeNetwork {
 	t.Helper()
 	n := newFakeNetwork()
 	t.Cleanup(n.close)
 	words := []string{"fine", "ugly", "odd", "ugly odd", "old", "fine"}
-	for i := range chaosModules {
+	for i := range modules {
 		path := chaosModule(i)
 		files := map[string]string{"go.mod": "module " + path + "\n", "doc.go": fmt.Sprintf("package p // %d\n", i)}
 		for _, word := range strings.Fields(words[i%len(words)]) {
@@ -42,7 +45,7 @@ func chaosNetwork(t *testing.T) *fakeNetwork {
 func chaosModule(i int) string { return fmt.Sprintf("example.com/chaos/m%02d", i) }
 
 // chaosFiles is the workspace of the root of this repository, with the fake registry's modules and toolchains.
-func chaosFiles(t *testing.T) map[string]string {
+func chaosFiles(t *testing.T, modules int) map[string]string {
 	t.Helper()
 	build, err := os.ReadFile(filepath.Join(sourceDir, "..", "..", "BUILD.hcl"))
 	if err != nil {
@@ -57,12 +60,12 @@ func chaosFiles(t *testing.T) map[string]string {
 		_, rest, _ = strings.Cut(rest, `"`)
 		text = old + `variable "` + name + `" { default = "` + map[string]string{"before": "1.0", "after": "2.0"}[name] + `"` + rest
 	}
-	var modules []string
-	for i := range chaosModules {
-		modules = append(modules, chaosModule(i))
+	var paths []string
+	for i := range modules {
+		paths = append(paths, chaosModule(i))
 	}
-	modules = append(modules, "example.com/chaos/missing")
-	return map[string]string{"BUILD.hcl": text, "modules.txt": strings.Join(modules, "\n") + "\n"}
+	paths = append(paths, "example.com/chaos/missing")
+	return map[string]string{"BUILD.hcl": text, "modules.txt": strings.Join(paths, "\n") + "\n"}
 }
 
 // truth is what must be the same however a build came to its end.
@@ -72,7 +75,7 @@ type truth struct {
 }
 
 // truth reads it after a build.
-func (w *world) truth(all []event) truth {
+func (w *world) truth(all []event, modules int) truth {
 	w.t.Helper()
 	tr := truth{files: map[string]string{}}
 	for _, e := range all {
@@ -90,7 +93,7 @@ func (w *world) truth(all []event) truth {
 	if err := json.Unmarshal([]byte(tr.files["results.json"]), &results); err != nil {
 		w.t.Fatal(err)
 	}
-	const each = chaosModules / 6
+	each := modules / 6
 	want := map[string]int{"regressed": each, "fixed": each, "changed": each, "same-fail": each, "same-pass": 2 * each, "skipped": 1, "inconclusive": 0}
 	if !maps.Equal(results.Summary, want) {
 		w.t.Errorf("the report has %v, want %v", results.Summary, want)
@@ -134,15 +137,22 @@ func (k known) check(t *testing.T, all []event, where string) (ran int) {
 	return ran
 }
 
-// Twenty kills at moments all over the work cost no finished result, and change nothing in the end.
+// Twenty kills at moments all over the work cost no finished result, and change nothing in the end. CBUILD_CHAOS_KILLS sets another number,
+// over more than 400 actions; every tenth is then a SIGINT.
 func TestKillsCostOnlyWhatWasUnderWay(t *testing.T) {
-	n := chaosNetwork(t)
-	calm := newWorld(t, n, chaosFiles(t))
+	kills, modules := 20, fewModules
+	if v := os.Getenv("CBUILD_CHAOS_KILLS"); v != "" {
+		modules = manyModules
+		if _, err := fmt.Sscan(v, &kills); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := chaosNetwork(t, modules)
+	calm := newWorld(t, n, chaosFiles(t, modules))
 	_, all := calm.build(0, "report")
-	want := calm.truth(all)
+	want := calm.truth(all, modules)
 	work := known{}.check(t, all, "the undisturbed build")
 
-	const kills = 20
 	seed := uint64(time.Now().UnixNano())
 	if v := os.Getenv("CBUILD_CHAOS_SEED"); v != "" {
 		if _, err := fmt.Sscan(v, &seed); err != nil {
@@ -151,7 +161,7 @@ func TestKillsCostOnlyWhatWasUnderWay(t *testing.T) {
 	}
 	t.Logf("CBUILD_CHAOS_SEED=%d, %d actions", seed, work)
 	random := rand.New(rand.NewPCG(seed, 0))
-	w := newWorld(t, n, chaosFiles(t))
+	w := newWorld(t, n, chaosFiles(t, modules))
 	done := known{}
 	total := 0
 	for i := range kills {
@@ -164,7 +174,11 @@ func TestKillsCostOnlyWhatWasUnderWay(t *testing.T) {
 			})
 		}
 		time.Sleep(pause)
-		_ = p.Process.Kill()
+		if kills > 20 && i%10 == 9 {
+			_ = p.Process.Signal(os.Interrupt)
+		} else {
+			_ = p.Process.Kill()
+		}
 		p.wait()
 		seen, err := readEvents(p.events, true)
 		if err != nil {
@@ -177,39 +191,39 @@ func TestKillsCostOnlyWhatWasUnderWay(t *testing.T) {
 	_, all = w.build(0, "report")
 	total += done.check(t, all, "the last build")
 	t.Logf("%d actions in all, %d undisturbed", total, work)
-	want.checkSame(t, w.truth(all), "after the kills")
+	want.checkSame(t, w.truth(all, modules), "after the kills")
 	w.checkNothingLeft()
 	_, all = w.build(0, "report")
 	if ran := count(all, "", "", "no"); ran > 0 {
 		t.Errorf("%d actions ran in the build after the last one: %v", ran, finishedOf(all))
 	}
-	want.checkSame(t, w.truth(all), "again")
+	want.checkSame(t, w.truth(all, modules), "again")
 }
 
 // How many run at a time, how far ahead and in which order answers come changes nothing in the report.
 func TestReportsDoNotDependOnConcurrency(t *testing.T) {
-	n := chaosNetwork(t)
-	one := newWorld(t, n, chaosFiles(t))
+	n := chaosNetwork(t, fewModules)
+	one := newWorld(t, n, chaosFiles(t, fewModules))
 	_, all := one.build(0, "report", "-j1", "--window=1", "--disk-ahead=1")
-	want := one.truth(all)
-	for _, i := range rand.Perm(chaosModules)[:chaosModules/2] {
+	want := one.truth(all, fewModules)
+	for _, i := range rand.Perm(fewModules)[:fewModules/2] {
 		n.proxy.Fault("/"+chaosModule(i)+"/@latest", fakeproxy.Fault{Latency: 50 * time.Millisecond, Always: true})
 	}
-	eight := newWorld(t, n, chaosFiles(t))
+	eight := newWorld(t, n, chaosFiles(t, fewModules))
 	_, all = eight.build(0, "report", "-j8")
-	want.checkSame(t, eight.truth(all), "-j8")
+	want.checkSame(t, eight.truth(all, fewModules), "-j8")
 }
 
 // Several builds at once, three in each of two workspaces, over one store and one state directory, do not disturb each other.
 func TestSeveralBuildsAtOnce(t *testing.T) {
-	n := chaosNetwork(t)
-	calm := newWorld(t, n, chaosFiles(t))
+	n := chaosNetwork(t, fewModules)
+	calm := newWorld(t, n, chaosFiles(t, fewModules))
 	_, all := calm.build(0, "report")
-	want := calm.truth(all)
+	want := calm.truth(all, fewModules)
 
-	one := newWorld(t, n, chaosFiles(t))
+	one := newWorld(t, n, chaosFiles(t, fewModules))
 	two := &world{t: t, network: n, home: one.home, dir: filepath.Join(one.home, "ws2")}
-	for name, text := range chaosFiles(t) {
+	for name, text := range chaosFiles(t, fewModules) {
 		two.write(name, text)
 	}
 	var builds []*process
@@ -227,7 +241,7 @@ func TestSeveralBuildsAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want.checkSame(t, p.w.truth(all), fmt.Sprintf("build %d", i))
+		want.checkSame(t, p.w.truth(all, fewModules), fmt.Sprintf("build %d", i))
 	}
 	one.checkNothingLeft()
 }
