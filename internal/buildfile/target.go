@@ -273,6 +273,9 @@ func (p *pkg) compileBody(t *target) {
 		}
 	}
 	p.checkTogether(t)
+	if !p.broken {
+		p.checkCompare(t)
+	}
 }
 
 // rank orders the attributes: what rows are decides what the columns can read, and what self.out is stands in out, stdout and dir.
