@@ -92,14 +92,13 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 	}
 	n := &targetNode{Expression: e, target: t, steps: steps[1:], raw: c.raw}
 	u := use{target: t, mode: engine.WholeMode, rng: root.SrcRange, attr: c.attr}
-	if t.repeated {
-		if len(n.steps) == 0 {
-			u.spine = spine
-		} else if !c.instance(n, &u) {
-			return e
-		}
-	} else {
+	if len(n.steps) == 0 {
+		u.spine = spine && (t.repeated || len(t.axes) > 0)
+	}
+	if !t.repeated {
 		c.checkSteps(&shape{target: t}, n.steps, full, nil)
+	} else if len(n.steps) > 0 && !c.instance(n, &u) {
+		return e
 	}
 	if t == c.t {
 		c.mistake(root.SrcRange, full+" refers to itself", "A target cannot read its own instances: move what they share into another target.")

@@ -5,8 +5,6 @@ import (
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
-
-	"cbuild/engine"
 )
 
 // declare runs through all packages: variables, then what targets are repeated for, so that references to them can be understood.
@@ -125,7 +123,6 @@ func (p *pkg) compileForEach(t *target, a *hclsyntax.Attribute) {
 	of := collection(e.Expression)
 	if n, ok := unparen(e.Expression).(*targetNode); ok && n.key == nil && len(n.steps) == 0 && len(n.target.axes) > 0 {
 		of = n.target
-		t.needs[len(t.needs)-1].mode = engine.StreamMode
 	}
 	if of != nil {
 		t.over, t.eachOf = of, of.elements()
@@ -159,8 +156,8 @@ func passedOn(e hclsyntax.Expression) *shape {
 		if !isName(e.ValExpr, e.ValVar) || e.Group {
 			return nil
 		}
-		if of := collection(e.CollExpr); of != nil {
-			return of.elements()
+		if of := elementsOf(e.CollExpr); of != nil {
+			return of
 		}
 		return passedOn(e.CollExpr)
 	case *localNode:
