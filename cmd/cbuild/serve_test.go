@@ -14,7 +14,7 @@ import (
 )
 
 // A web serves the files of a directory of a script, and counts what is asked. A file NAME.headers beside NAME holds lines of headers for
-// it; a line "status: N" among them is the status.
+// it; a line "status: N" among them is the status. A file NAME.wants holds headers without which it is forbidden.
 type web struct {
 	dir   string
 	mu    sync.Mutex
@@ -31,6 +31,13 @@ func (w *web) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		http.NotFound(rw, r)
 		return
+	}
+	wants, _ := os.ReadFile(filepath.Join(w.dir, filepath.FromSlash(name)) + ".wants")
+	for line := range strings.Lines(string(wants)) {
+		if name, value, _ := strings.Cut(strings.TrimSpace(line), ": "); r.Header.Get(name) != value {
+			http.Error(rw, "not without "+name, http.StatusForbidden)
+			return
+		}
 	}
 	status := http.StatusOK
 	headers, _ := os.ReadFile(filepath.Join(w.dir, filepath.FromSlash(name)) + ".headers")

@@ -27,14 +27,40 @@ func collection(e hclsyntax.Expression) *target {
 	return nil
 }
 
+// elementsOf returns the shape of the elements of the rewritten expression e, if it is a bare reference to a collection, or to a target that
+// is repeated for a matrix only.
+func elementsOf(e hclsyntax.Expression) *shape {
+	if t := collection(e); t != nil {
+		return t.elements()
+	}
+	if t := matrixOnly(e); t != nil {
+		return t.elements()
+	}
+	return nil
+}
+
+// matrixOnly returns the target that the rewritten expression e refers to, if that is repeated for nothing but a matrix: its elements are
+// those of its first axis.
+func matrixOnly(e hclsyntax.Expression) *target {
+	switch e := unparen(e).(type) {
+	case *targetNode:
+		if !e.target.repeated && len(e.target.axes) > 0 && len(e.steps) == 0 {
+			return e.target
+		}
+	case *localNode:
+		if len(e.steps) == 0 && e.local.compiled != nil {
+			return matrixOnly(e.local.compiled.Expression)
+		}
+	}
+	return nil
+}
+
 // forExpr rewrites a `for` expression. Its variables hide what is outside.
 func (c *compiler) forExpr(e *hclsyntax.ForExpr, spine bool) {
 	e.CollExpr = c.rewrite(e.CollExpr, spine && !e.Group)
 	mentioned := new(need)
 	value := binding{name: e.ValVar, need: mentioned}
-	if t := collection(e.CollExpr); t != nil {
-		value.of = t.elements()
-	}
+	value.of = elementsOf(e.CollExpr)
 	depth := len(c.bound)
 	if e.KeyVar != "" {
 		c.bound = append(c.bound, binding{name: e.KeyVar, need: new(need)})

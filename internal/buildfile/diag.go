@@ -90,7 +90,7 @@ func (d *Diagnostic) text(width int) string {
 		}
 		b.WriteString(":\n")
 		prefix := fmt.Sprintf("  %d: ", d.rng.Start.Line)
-		b.WriteString(prefix + clip(visible(d.src.line(d.rng.Start.Line)), width-len(prefix), width > 0))
+		b.WriteString(prefix + clip(visible(d.src.line(d.rng.Start.Line)), d.rng.Start.Column, width-len(prefix), width > 0))
 	}
 	if d.Detail != "" {
 		b.WriteString("\n" + wrap(visible(d.Detail), width))
@@ -113,12 +113,22 @@ func visible(s string) string {
 	}, s)
 }
 
-func clip(s string, width int, limited bool) string {
+// clip shortens a line to width columns, if that is limited, so that what stands at column, counted from 1, is seen.
+func clip(s string, column, width int, limited bool) string {
 	const least = 20
-	if !limited || utf8.RuneCountInString(s) <= max(width, least) {
+	width = max(width, least)
+	line := []rune(s)
+	if !limited || len(line) <= width {
 		return s
 	}
-	return string([]rune(s)[:max(width, least)-1]) + "…"
+	if column <= width*2/3 {
+		return string(line[:width-1]) + "…"
+	}
+	begin, tail := column-1-width/3, len(line)-width+1
+	if begin < tail {
+		return "…" + string(line[begin:begin+width-2]) + "…"
+	}
+	return "…" + string(line[tail:])
 }
 
 // wrap breaks the lines of s at blanks; indented lines stay whole.

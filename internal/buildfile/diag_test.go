@@ -108,3 +108,24 @@ func newKinds() map[string]*kind {
 	}
 	return kinds
 }
+
+// TestClip shortens lines around the place of the mistake.
+func TestClip(t *testing.T) {
+	long := strings.Repeat("0123456789", 10)
+	for _, c := range []struct {
+		column int
+		want   string
+	}{
+		{1, "01234567890123456789012345678…"},
+		{50, "…9012345678901234567890123456…"},
+		{100, "…12345678901234567890123456789"},
+	} {
+		got := clip(long, c.column, 30, true)
+		if got != c.want || len([]rune(got)) != 30 || c.column > 20 && !strings.ContainsRune(got, rune(long[c.column-1])) {
+			t.Errorf("column %d: %q, want %q", c.column, got, c.want)
+		}
+	}
+	if got := clip(long, 50, 30, false); got != long {
+		t.Errorf("without a limit: %q", got)
+	}
+}

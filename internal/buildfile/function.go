@@ -2,6 +2,7 @@ package buildfile
 
 import (
 	"fmt"
+	"slices"
 
 	ctyyaml "github.com/zclconf/go-cty-yaml"
 	"github.com/zclconf/go-cty/cty"
@@ -59,19 +60,13 @@ func guarded(sets ...map[string]function.Function) map[string]function.Function 
 // fn makes a function of n required arguments of any type, and any number of further ones if variadic.
 func fn(params []string, variadic string, impl func(args []cty.Value) (cty.Value, error)) function.Function {
 	spec := &function.Spec{
-		Type: func(args []cty.Value) (cty.Type, error) {
-			for _, a := range args {
-				if !a.IsWhollyKnown() {
-					return cty.DynamicPseudoType, nil
-				}
+		Type: function.StaticReturnType(cty.DynamicPseudoType),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			if slices.ContainsFunc(args, func(a cty.Value) bool { return !a.IsWhollyKnown() }) {
+				return cty.DynamicVal, nil // only the type was asked for
 			}
-			v, err := impl(args)
-			if err != nil {
-				return cty.NilType, err
-			}
-			return v.Type(), nil
+			return impl(args)
 		},
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) { return impl(args) },
 	}
 	for _, p := range params {
 		spec.Params = append(spec.Params, function.Parameter{Name: p, Type: cty.DynamicPseudoType, AllowNull: true})

@@ -161,7 +161,7 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 	case errors.As(err, &no) && no.Dropped:
 		return failed(n.Range(), "No such instance", sentence(s.skip(err.Error(), nil)))
 	case errors.As(err, &no):
-		detail := "No instance has this key."
+		detail := cmpOr(oneOf("The keys are", firstOf(sortedKeys(n.target.keys), 12)), "No instance has this key.")
 		if len(no.Nearest) > 0 {
 			detail = fmt.Sprintf("Did you mean %q?", no.Nearest[0])
 		}

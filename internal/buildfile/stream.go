@@ -47,6 +47,10 @@ func (st *stream) follow(ctx context.Context, p *pkg, t *target, view engine.Vie
 			followRows(ctx, view, e.target, yield)
 			return
 		}
+		if matrixOnly(e) != nil {
+			followAxis(ctx, view, e.target, yield)
+			return
+		}
 	case *localNode:
 		if len(e.steps) == 0 {
 			st.follow(ctx, p, t, view, e.local.compiled, e.local.compiled.Expression, yield)
@@ -79,7 +83,7 @@ func (st *stream) follow(ctx context.Context, p *pkg, t *target, view engine.Vie
 func streams(e hclsyntax.Expression) bool {
 	switch e := unparen(e).(type) {
 	case *targetNode:
-		return collection(e) != nil
+		return collection(e) != nil || matrixOnly(e) != nil
 	case *localNode:
 		return len(e.steps) == 0 && e.local.compiled != nil && streams(e.local.compiled.Expression)
 	case *hclsyntax.ForExpr:
@@ -102,6 +106,21 @@ func followRows(ctx context.Context, view engine.View, of *target, yield func(en
 	}
 }
 
+// followAxis yields what a target with only a matrix is made of: an element for each key of its first axis.
+func followAxis(ctx context.Context, view engine.View, of *target, yield func(engine.Item, error) bool) {
+	followRows(ctx, view, of, func(row engine.Item, err error) bool {
+		if r, ok := row.Value.(*engine.Row); ok && err == nil && row.Err == nil {
+			for _, item := range r.Elements() {
+				if !yield(item, nil) {
+					return false
+				}
+			}
+			return true
+		}
+		return yield(row, err)
+	})
+}
+
 // enterItem returns what a collection has as the element of row.
 func enterItem(row *engine.Row) engine.Value {
 	if isQuery(row.Target) {
@@ -113,7 +132,7 @@ func enterItem(row *engine.Row) engine.Value {
 // followFor evaluates a `for` element by element. An element of which something has no usable result can't be used, and says so under
 // its key: it is neither dropped, nor does it end the others.
 func (st *stream) followFor(ctx context.Context, p *pkg, t *target, view engine.View, holder *expr, f *hclsyntax.ForExpr, yield func(engine.Item, error) bool) {
-	st.follow(ctx, p, t, view, holder, f.CollExpr, func(item engine.Item, err error) bool {
+	each := func(item engine.Item, err error) bool {
 		if err != nil || item.Err != nil {
 			return yield(item, err)
 		}
@@ -127,7 +146,12 @@ func (st *stream) followFor(ctx context.Context, p *pkg, t *target, view engine.
 			return false
 		}
 		return !keep || yield(out, nil)
-	})
+	}
+	if of := matrixOnly(f.CollExpr); of != nil {
+		followAxis(ctx, view, of, each)
+		return
+	}
+	st.follow(ctx, p, t, view, holder, f.CollExpr, each)
 }
 
 // A loop is the body of a `for` for one element.
@@ -323,7 +347,6 @@ func (p *pkg) compileRows(t *target, at *attribute, a *hclsyntax.Attribute) {
 		at.stream.of = passedOn(e.Expression)
 		if n, ok := unparen(e.Expression).(*targetNode); ok && n.key == nil && len(n.steps) == 0 {
 			at.stream.of = &shape{target: n.target}
-			t.needs[len(t.needs)-1].mode = engine.StreamMode
 		}
 	}
 	if e.each != nil {

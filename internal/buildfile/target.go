@@ -70,169 +70,7 @@ type attribute struct {
 	stream *stream
 }
 
-// declare runs through all packages: variables, then what targets are repeated for, so that references to them can be understood.
-func (w *Workspace) declare(diags *Diagnostics) {
-	w.varFiles = w.readVarFiles(diags)
-	for _, dir := range sortedKeys(w.packages) {
-		w.packages[dir].resolveVariables()
-	}
-	w.checkAssignments(diags)
-	for _, dir := range sortedKeys(w.packages) {
-		p := w.packages[dir]
-		for _, t := range p.order {
-			t.repeated = t.rule == "query" || attr(t, "for_each") != nil
-			t.axes = p.axisNames(t)
-			if t.rule == "query" {
-				t.fields = p.queryFields(t)
-			}
-		}
-		for _, t := range p.order {
-			p.compileRepetition(t)
-		}
-	}
-}
-
 func attr(t *target, name string) *hclsyntax.Attribute { return t.block.Body.Attributes[name] }
-
-// queryFields returns the fields of the items of t, if they are written as an object, or its registry as a literal and known.
-func (p *pkg) queryFields(t *target) []string {
-	if items := attr(t, "items"); items != nil {
-		return literalFields(items.Expr)
-	}
-	a := attr(t, "registry")
-	if a == nil || p.ws.opts.Fields == nil {
-		return nil
-	}
-	v, diags := a.Expr.Value(nil)
-	if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
-		return nil
-	}
-	return p.ws.opts.Fields(v.AsString())
-}
-
-// literalFields returns the names of the members of the items that e makes, if it writes them.
-func literalFields(e hclsyntax.Expression) []string {
-	f, ok := unparen(e).(*hclsyntax.ForExpr)
-	if !ok || f.Group {
-		return nil
-	}
-	obj, ok := unparen(f.ValExpr).(*hclsyntax.ObjectConsExpr)
-	if !ok || !literalKeys(obj) {
-		return nil
-	}
-	names := []string{}
-	for _, item := range obj.Items {
-		name, _ := literalKey(item.KeyExpr)
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
-}
-
-// axisNames returns the names of the axes of a matrix: in the order in which they are written, or sorted if it is computed.
-func (p *pkg) axisNames(t *target) []string {
-	a := attr(t, "matrix")
-	if a == nil || isNull(a.Expr) || t.kind.Single {
-		return nil
-	}
-	obj, ok := unparen(a.Expr).(*hclsyntax.ObjectConsExpr)
-	if !ok {
-		return p.computedAxes(t, a)
-	}
-	var names []string
-	for _, item := range obj.Items {
-		if name, ok := literalKey(item.KeyExpr); ok && !slices.Contains(names, name) {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// literalKey returns the key of an object's member if it is a name or a quoted literal.
-func literalKey(e hclsyntax.Expression) (string, bool) {
-	v, diags := e.Value(nil)
-	if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
-		return "", false
-	}
-	return v.AsString(), true
-}
-
-// compileRepetition compiles for_each and matrix.
-func (p *pkg) compileRepetition(t *target) {
-	if a := attr(t, "for_each"); a != nil {
-		p.compileForEach(t, a)
-	}
-	if t.rule == "query" {
-		t.eachOf = t.elements()
-	}
-	if a := attr(t, "matrix"); a != nil && !isNull(a.Expr) {
-		if t.kind.Single {
-			p.diags.addf(p.src, a.NameRange, "No matrix here", "A %s cannot be repeated.", t.rule)
-			t.axes = nil
-			return
-		}
-		p.compileMatrix(t, a)
-	}
-}
-
-func (p *pkg) compileForEach(t *target, a *hclsyntax.Attribute) {
-	if t.kind.Single {
-		p.diags.addf(p.src, a.NameRange, "No for_each here", "A %s cannot be repeated.", t.rule)
-		t.repeated = t.rule == "query"
-		return
-	}
-	e := p.compile(a.Expr, t, "for_each", allow{targets: true}, true)
-	t.forEach = e
-	t.bad = t.bad || e.bad
-	t.needs = append(t.needs, e.streamed()...)
-	of := collection(e.Expression)
-	if n, ok := unparen(e.Expression).(*targetNode); ok && n.key == nil && len(n.steps) == 0 && len(n.target.axes) > 0 {
-		of = n.target
-		t.needs[len(t.needs)-1].mode = engine.StreamMode
-	}
-	if of != nil {
-		t.over, t.eachOf = of, of.elements()
-		return
-	}
-	t.eachOf = passedOn(e.Expression)
-	if e.constant() && !e.bad && !e.files && !p.broken {
-		p.checkConstant(t, e)
-	}
-}
-
-// checkConstant finds the keys of, and mistakes in, a for_each that is known before the build.
-func (p *pkg) checkConstant(t *target, e *expr) {
-	s := newScope(noContext, p, t, nil)
-	items, err := s.elements(e)
-	if err != nil {
-		p.diags.list = append(p.diags.list, err.diagnostic())
-		t.bad = true
-		return
-	}
-	t.items, t.keys = items, make(map[string]bool, len(items))
-	for _, item := range items {
-		t.keys[item.Key] = true
-	}
-}
-
-// passedOn returns the shape of the elements of a `for` that passes on those of a collection.
-func passedOn(e hclsyntax.Expression) *shape {
-	switch e := unparen(e).(type) {
-	case *hclsyntax.ForExpr:
-		if !isName(e.ValExpr, e.ValVar) || e.Group {
-			return nil
-		}
-		if of := collection(e.CollExpr); of != nil {
-			return of.elements()
-		}
-		return passedOn(e.CollExpr)
-	case *localNode:
-		if len(e.steps) == 0 && e.local.compiled != nil {
-			return passedOn(e.local.compiled.Expression)
-		}
-	}
-	return nil
-}
 
 // compileTargets compiles the bodies of all targets.
 func (w *Workspace) compileTargets(diags *Diagnostics) {
@@ -273,6 +111,9 @@ func (p *pkg) compileBody(t *target) {
 		}
 	}
 	p.checkTogether(t)
+	if !p.broken {
+		p.checkCompare(t)
+	}
 }
 
 // rank orders the attributes: what rows are decides what the columns can read, and what self.out is stands in out, stdout and dir.
@@ -397,63 +238,6 @@ func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 	t.bad = t.bad || len(p.diags.list) > before || at.expr != nil && at.expr.bad
 }
 
-// warnInterpolation warns of text in a script that somebody else may have chosen.
-func (p *pkg) warnInterpolation(t *target, at *attribute) {
-	if t.forEach != nil && t.forEach.constant() {
-		return // chosen by whoever wrote the script
-	}
-	n := foreignText(t, at.expr.Expression)
-	if n == nil {
-		return
-	}
-	p.diags.list = append(p.diags.list, &Diagnostic{
-		Warning: true, Summary: "A script with foreign text in it", src: p.src, rng: n.Range(),
-		Detail: "Whoever names what this is repeated for writes a part of the script. Pass it in env, or through shellquote().",
-	})
-}
-
-// told are the attributes of an instance that say nothing that somebody else chose, or are paths that cbuild makes.
-var told = []string{"blake3", "bin", "exit_code", "key", "log", "ok", "out", "outcome", "partial", "rows", "sha256", "size"}
-
-// foreignText returns a part of the text e that is the key or the element which t is repeated for, or is made of it; nil if there is none.
-func foreignText(t *target, e hclsyntax.Expression) *eachNode {
-	var parts []hclsyntax.Expression
-	switch e := unparen(e).(type) {
-	case *eachNode:
-		if e.kind == matrixKey || e.kind == matrixValue {
-			return nil
-		}
-		if of := t.eachOf; e.kind == eachValue && of != nil && of.target != nil && len(e.steps) > 0 {
-			if word, ok := e.steps[len(e.steps)-1].word(); ok && slices.Contains(told, word) {
-				return nil
-			}
-		}
-		return e
-	case templateNode:
-		parts = e.Parts
-	case *hclsyntax.TemplateWrapExpr:
-		parts = []hclsyntax.Expression{e.Wrapped}
-	case *hclsyntax.TupleConsExpr:
-		parts = e.Exprs
-	case condNode:
-		parts = []hclsyntax.Expression{e.TrueResult, e.FalseResult}
-	case tryNode:
-		parts = e.Args
-	case funcNode:
-		if e.Name != "shellquote" && e.Name != "hash" && e.Name != "length" {
-			parts = e.Args
-		}
-	case *localNode:
-		parts = []hclsyntax.Expression{e.local.compiled.Expression}
-	}
-	for _, part := range parts {
-		if n := foreignText(t, part); n != nil {
-			return n
-		}
-	}
-	return nil
-}
-
 // fold arranges for at to be evaluated once: now, or where it reads files, when it is needed first.
 func (p *pkg) fold(t *target, at *attribute) {
 	at.fold = &folded{eval: func() (reflect.Value, *evalError) {
@@ -524,52 +308,4 @@ func (t *target) rowShape() *shape {
 		}
 	}
 	return nil
-}
-
-// compileDefaults resolves cbuild { default = […] }.
-func (p *pkg) compileDefaults() {
-	if p.root == nil {
-		return
-	}
-	a := p.root.Body.Attributes["default"]
-	if a == nil {
-		return
-	}
-	p.ws.hasDefaults = true
-	list, ok := unparen(a.Expr).(*hclsyntax.TupleConsExpr)
-	if !ok {
-		p.diags.add(p.src, a.Expr.Range(), "Invalid default", "Write a list of references: default = [run.NAME].")
-		return
-	}
-	for _, e := range list.Exprs {
-		if t := p.defaultTarget(e); t != nil {
-			p.ws.defaults = append(p.ws.defaults, t)
-		}
-	}
-}
-
-// defaultTarget resolves an element of default: a reference, or a label in quotes.
-func (p *pkg) defaultTarget(e hclsyntax.Expression) *target {
-	if label, ok := literalKey(e); ok {
-		targets, err := p.ws.match(label, p.dir)
-		if err == nil && len(targets) == 1 && targets[0].private && targets[0].pkg != p {
-			p.diags.add(p.src, e.Range(), "Private target "+label, fmt.Sprintf("Only //%s may refer to it. Remove private = true at %s, or this reference.",
-				targets[0].pkg.dir, where(attr(targets[0], "private").SrcRange)))
-			return nil
-		}
-		if err != nil || len(targets) != 1 {
-			p.diags.add(p.src, e.Range(), "Unknown target "+label, "Write the label of a target, as in \"//dir:name\".")
-			return nil
-		}
-		return targets[0]
-	}
-	c := p.compile(e, nil, "default", allow{targets: true}, false)
-	n, ok := c.Expression.(*targetNode)
-	if !ok || len(n.steps) > 0 || n.key != nil {
-		if !c.bad {
-			p.diags.add(p.src, e.Range(), "Invalid default", "Write references to targets, as in run.NAME.")
-		}
-		return nil
-	}
-	return n.target
 }

@@ -218,3 +218,36 @@ run "r" {
 		}
 	}
 }
+
+// TestTypesOfWhatIsNotSelected evaluates conditionals whose other branch reads an instance in every way: the type of the whole is the same
+// as if that had been read, and nothing is read.
+func TestTypesOfWhatIsNotSelected(t *testing.T) {
+	for other, text := range map[string]string{
+		`run.part["bad"].x.text`:                   `"1"`,
+		`run.part["bad"].x.exit_code`:              `1`,
+		`"${run.part["bad"].x.out}/a"`:             `"1"`,
+		`upper(run.part["bad"].x.text)`:            `"1"`,
+		`shellquote(["a", run.part["bad"].x.out])`: `1`,
+		`join(",", run.part[*].x.text)`:            `"1"`,
+		`length(run.part) + 1`:                     `1`,
+		`file(run.part["bad"].x.out)`:              `"1"`,
+		`try(run.part["bad"].x.text, "x")`:         `"1"`,
+		`[for p in run.part : p.x.text][0]`:        `1`,
+		`each.value.x.text`:                        `"1"`,
+		`local.swallow`:                            `1`,
+		`each.value.x.ok ? "a" : "b"`:              `"1"`,
+		`1 / 0`:                                    `1`,
+		`null`:                                     `1`,
+	} {
+		f := load(t, realOptions(write(t, map[string]string{FileName: strings.Replace(troubleFile, "EXPR", "jsonencode(true ? 1 : "+other+")", 1) + "locals {\n  swallow = try(each.value.x.out, \"none\")\n}\n"})))
+		f.results = func(i engine.Instance) error {
+			if i.Key == "bad" {
+				return errors.New("the disk is on fire")
+			}
+			return nil
+		}
+		f.finish(t, "part")
+		got, err := commandOf(t, f, f.instances(t, "r")[1])
+		want(t, other, fmt.Sprint(got, err), text+"<nil>")
+	}
+}

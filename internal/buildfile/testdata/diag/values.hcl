@@ -90,3 +90,24 @@ run {
 }
 
 top = 1
+
+run "sides" {
+  for_each = ["a"]
+  matrix   = { v = ["before", "after"], os = ["linux"] }
+  command  = ["true"]
+}
+
+run "plain" {
+  for_each = ["a"]
+  command  = ["true"]
+}
+
+collate "compared" {
+  rows    = run.sides
+  compare = ["befor", "after"]
+}
+
+collate "uncompared" {
+  rows    = run.plain
+  compare = ["before", "after"]
+}
