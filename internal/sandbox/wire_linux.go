@@ -75,18 +75,12 @@ type decoder struct {
 	err error
 }
 
-func (d *decoder) uint() uint64 {
-	n, size := binary.Uvarint(d.b)
-	if size <= 0 {
-		d.b, d.err = nil, errMessage
-		return 0
-	}
-	d.b = d.b[size:]
-	return n
-}
+func (d *decoder) uint() uint64 { return number(d, binary.Uvarint) }
+func (d *decoder) int() int64   { return number(d, binary.Varint) }
 
-func (d *decoder) int() int64 {
-	n, size := binary.Varint(d.b)
+// number reads a number as read does, which returns its size, or none if there is no number.
+func number[T int64 | uint64](d *decoder, read func([]byte) (T, int)) T {
+	n, size := read(d.b)
 	if size <= 0 {
 		d.b, d.err = nil, errMessage
 		return 0
