@@ -168,11 +168,8 @@ func (l *Local) has(d cas.Digest) (bool, error) {
 	return name != "", err
 }
 
-// sound reports whether the store has d and its content was or is now found right. Trouble means no: who asks then writes it anew.
+// sound reports whether the store has d in a file and its content was or is now found right. Trouble means no: who asks then writes it anew.
 func (l *Local) sound(ctx context.Context, d cas.Digest) bool {
-	if _, ok := l.packed(d); ok {
-		return true
-	}
 	name, form, err := l.find(d)
 	if err != nil || name == "" {
 		return false

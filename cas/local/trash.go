@@ -48,7 +48,7 @@ func (l *Local) salvage(ctx context.Context, d cas.Digest) bool {
 			continue
 		}
 		if data, err := l.readBlob(p, &d.Hash, e); err == nil {
-			_, err = l.putSmall(ctx, data)
+			_, err = l.putSmall(data)
 			return err == nil
 		}
 	}
