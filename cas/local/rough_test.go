@@ -23,7 +23,7 @@ import (
 
 // processes starts n of this test binary in a role, and returns a function that waits for them. Where it can be done, each second one
 // has a mount and a network namespace of its own, as in a container.
-func processes(t *testing.T, n int, role, dir string, env ...string) (wait func()) {
+func processes(t *testing.T, n int, role string, dirs []string, env ...string) (wait func()) {
 	t.Helper()
 	apart := exec.CommandContext(t.Context(), "unshare", "-rmn", "true").Run() == nil
 	if !apart {
@@ -36,7 +36,7 @@ func processes(t *testing.T, n int, role, dir string, env ...string) (wait func(
 			args = []string{"unshare", "-rmn", os.Args[0]}
 		}
 		cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-		cmd.Env = append(append(os.Environ(), role+"="+dir, "TEST_SEED="+strconv.Itoa(i)), env...)
+		cmd.Env = append(append(os.Environ(), role+"="+dirs[i/2%len(dirs)], "TEST_SEED="+strconv.Itoa(i)), env...)
 		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -121,10 +121,56 @@ func makeOrFind(ctx context.Context, l *Local, i int) error {
 // Eight processes use a store while files of all kinds are deleted at random, collections run, and copies are made. Each gets right bytes
 // only; every copy is a store.
 func TestSharingInTrouble(t *testing.T) {
+	dir := newDir(t)
+	shareInTrouble(t, dir, dir)
+}
+
+// The same, with two mounts that show names, attributes and absence as they were up to five seconds ago, as a network file system may. Locks
+// of one mount are not seen in the other.
+func TestSharingOverStaleMounts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("SKIPPED: -short: stale mounts make everything slow")
+	}
+	dir := newDir(t)
+	shareInTrouble(t, dir, staleMount(t, dir), staleMount(t, dir))
+}
+
+// newDir makes a store.
+func newDir(t *testing.T) string {
 	dir := filepath.Join(t.TempDir(), "cas")
 	if l := mustOpen(t, dir); l.Close() != nil {
 		t.Fatal("close")
 	}
+	return dir
+}
+
+// staleMount mounts dir once more, through caches of the kernel that are never told of changes.
+func staleMount(t *testing.T, dir string) string {
+	t.Helper()
+	if _, err := exec.LookPath("bindfs"); err != nil {
+		t.Skip("SKIPPED: no bindfs: stale attributes are not tested")
+	}
+	at := t.TempDir()
+	cmd := exec.CommandContext(t.Context(), "bindfs", "-f", "-o", "attr_timeout=5,entry_timeout=5,negative_timeout=5", dir, at)
+	cmd.Cancel = func() error { return exec.Command("umount", at).Run() } //nolint:noctx // a moment
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Wait() }) // the context of the test has ended by then
+	for range 100 {
+		if _, err := os.Stat(filepath.Join(at, "VERSION")); err == nil {
+			return at
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Skipf("SKIPPED: bindfs can't mount here: %s", said.String())
+	return ""
+}
+
+// shareInTrouble has eight processes use the store dir, each through one of the mounts.
+func shareInTrouble(t *testing.T, dir string, mounts ...string) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var trouble sync.WaitGroup
 	deleted, collected, copies := 0, 0, 0
@@ -160,7 +206,7 @@ func TestSharingInTrouble(t *testing.T) {
 			copies++
 		}
 	})
-	processes(t, 8, "TEST_ROUGH", dir)()
+	processes(t, 8, "TEST_ROUGH", mounts)()
 	cancel()
 	trouble.Wait()
 	t.Logf("%d files were deleted, %d collections and %d copies made", deleted, collected, copies)
@@ -309,7 +355,7 @@ func TestLeasesSaveWork(t *testing.T) {
 		t.Fatal("close")
 	}
 	log := t.TempDir()
-	processes(t, 8, "TEST_LEASES", dir, "TEST_LOG="+log)()
+	processes(t, 8, "TEST_LEASES", []string{dir}, "TEST_LOG="+log)()
 	data, err := os.ReadFile(filepath.Join(log, "executed"))
 	if err != nil {
 		t.Fatal(err)
