@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -198,6 +200,53 @@ func TestKillsCostOnlyWhatWasUnderWay(t *testing.T) {
 		t.Errorf("%d actions ran in the build after the last one: %v", ran, finishedOf(all))
 	}
 	want.checkSame(t, w.truth(all, modules), "again")
+}
+
+// The processes that hold the sandboxes may die at any moment: what ran in them is done again in another one, and nobody notices.
+func TestSandboxesMayDie(t *testing.T) {
+	n := chaosNetwork(t, fewModules)
+	calm := newWorld(t, n, chaosFiles(t, fewModules))
+	_, all := calm.build(0, "report")
+	want := calm.truth(all, fewModules)
+
+	w := newWorld(t, n, chaosFiles(t, fewModules))
+	p := w.start("events.json", "report", "-j2")
+	killed := 0
+	for killed < 12 && !w.fileHas("events.json", `"build_finished"`, 1) {
+		if helpers := p.helpers(); len(helpers) > 0 {
+			_ = syscall.Kill(helpers[killed%len(helpers)], syscall.SIGKILL)
+			killed++
+		}
+		time.Sleep(40 * time.Millisecond)
+	}
+	if status := p.wait(); status != 0 {
+		t.Errorf("status %d\n%s", status, p.said())
+	}
+	if killed < 3 {
+		t.Skipf("SKIPPED: only %d sandboxes could be killed: is this machine without class full?", killed)
+	}
+	all, err := readEvents(p.events, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d killed", killed)
+	want.checkSame(t, w.truth(all, fewModules), "after the kills")
+	w.checkNothingLeft()
+}
+
+// helpers lists the processes that hold the sandboxes of p.
+func (p *process) helpers() (pids []int) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.Process.Pid))
+	for _, f := range files {
+		data, _ := os.ReadFile(f)
+		for _, word := range strings.Fields(string(data)) {
+			line, _ := os.ReadFile("/proc/" + word + "/cmdline")
+			if pid, err := strconv.Atoi(word); err == nil && strings.HasPrefix(string(line), "cbuild-sandbox\x00") {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
 }
 
 // How many run at a time, how far ahead and in which order answers come changes nothing in the report.

@@ -35,16 +35,35 @@ func newBoxes(ctx context.Context, runs, trees string) (*boxes, error) {
 			return nil, err
 		}
 	}
+	for attempt := 1; ; attempt++ {
+		err := bs.tryOne(ctx)
+		if err == nil {
+			return bs, nil
+		}
+		if !errors.Is(err, errBoxEnded) || attempt == maxAttempts { // it can end by itself only if somebody ended it
+			return nil, err
+		}
+	}
+}
+
+// maxAttempts is how often the first box is opened.
+const maxAttempts = 3
+
+// errBoxEnded says that a helper ended before it was told to.
+var errBoxEnded = errors.New("the sandbox ended")
+
+// tryOne opens a box, runs a command in it, and keeps it.
+func (bs *boxes) tryOne(ctx context.Context) error {
 	b, err := bs.take(ctx, false)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := bs.try(ctx, b); err != nil {
 		bs.drop(b)
-		return nil, err
+		return err
 	}
 	bs.give(b)
-	return bs, nil
+	return nil
 }
 
 // try runs a command.
@@ -178,7 +197,7 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 	kindOf, body, _, err := receive(b.socket)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("the helper ended: %w", err)
+		err = fmt.Errorf("%w: %w", errBoxEnded, err)
 	case kindOf != msgReady || len(body) > 0:
 		err = errors.New(string(body))
 	default:
@@ -229,6 +248,9 @@ func (b *box) do(ctx context.Context, o *order, files [3]*os.File) (r *report, e
 		fds[i] = int(f.Fd())
 	}
 	if err := send(b.socket, msgRun, o.encode(), fds...); err != nil {
+		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+			err = fmt.Errorf("%w: %w", errBoxEnded, err)
+		}
 		return nil, false, err
 	}
 	type answer struct {
@@ -240,7 +262,10 @@ func (b *box) do(ctx context.Context, o *order, files [3]*os.File) (r *report, e
 	defer waiting.Wait()
 	waiting.Go(func() {
 		kind, body, _, err := receive(b.socket)
-		if err == nil && kind != msgEnded {
+		switch {
+		case err != nil:
+			err = fmt.Errorf("%w: %w", errBoxEnded, err)
+		case kind != msgEnded:
 			err = errMessage
 		}
 		a := answer{err: err}
