@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"go.etcd.io/bbolt"
+
 	"cbuild/cas"
 	"cbuild/cas/castest"
 	"cbuild/engine"
@@ -163,6 +165,30 @@ func BenchmarkPublish(b *testing.B) {
 			}
 		}
 	})
+	for _, sync := range []bool{true, false} {
+		b.Run(fmt.Sprintf("bbolt, sync %v", sync), func(b *testing.B) {
+			db, err := bbolt.Open(filepath.Join(b.TempDir(), "db"), 0o666, &bbolt.Options{NoSync: !sync})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer db.Close()
+			for n := 0; b.Loop(); n++ {
+				r := benchRecord(n)
+				err := db.Update(func(tx *bbolt.Tx) error {
+					bucket, err := tx.CreateBucketIfNotExists([]byte("results"))
+					if err != nil {
+						return err
+					}
+					log := fmt.Appendf(nil, "a short log %88d", n)
+					sum := cas.Of(log).Hash
+					return errors.Join(bucket.Put(sum[:], log), bucket.Put(r.Key[:], r.Preimage))
+				})
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 	b.Run("synced files", func(b *testing.B) {
 		dir := b.TempDir()
 		d, err := os.Open(dir)
