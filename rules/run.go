@@ -135,6 +135,9 @@ func (r *Run) command(l *layout, self Self) (*engine.Command, error) {
 	if c.Outs, err = r.outs(); err != nil {
 		return nil, err
 	}
+	if err := r.checkWords(c); err != nil {
+		return nil, err
+	}
 	if r.Stdout != "" {
 		c.Stdout = path.Clean(r.Stdout)
 	}
@@ -202,10 +205,11 @@ func wordByte(c byte) bool {
 func (r *Run) outs() ([]engine.OutSpec, error) {
 	var outs []engine.OutSpec
 	var bad error
+	attr := "out"
 	add := func(_ string, o engine.OutSpec) {
 		o.Path = path.Clean(o.Path)
 		if !inside(o.Path) || o.Path == "." {
-			bad = invalidf("out: %q is not inside the run's directory", o.Path)
+			bad = invalidf("%s: %q is not inside the run's directory", attr, o.Path)
 		}
 		if !slices.ContainsFunc(outs, func(x engine.OutSpec) bool { return x.Path == o.Path }) {
 			outs = append(outs, o)
@@ -213,6 +217,7 @@ func (r *Run) outs() ([]engine.OutSpec, error) {
 	}
 	forEachOut(r.Out, "", add)
 	if r.Stdout != "" {
+		attr = "stdout"
 		add("", engine.OutSpec{Path: r.Stdout})
 	}
 	slices.SortFunc(outs, func(x, y engine.OutSpec) int { return strings.Compare(x.Path, y.Path) })

@@ -95,7 +95,7 @@ func (p *pkg) resolveVariable(v *variable) {
 		}
 		v.value, v.origin = value, "The default is"
 	default:
-		p.diags.addf(p.src, v.block.DefRange(), "No value for variable "+v.name, "It has no default. Give it one on the command line: %s=VALUE", v.name)
+		p.diags.addf(p.src, v.block.DefRange(), "No value for variable "+v.name, "It has no default. Give it one on the command line: %s=VALUE", p.assignment(v))
 		return
 	}
 	v.ok = p.variableAllowed(v) && p.variableCheck(v)
@@ -155,6 +155,14 @@ func (p *pkg) assigned(v *variable) (raw, from string, ok bool) {
 		}
 	}
 	return "", "", false
+}
+
+// assignment returns the name by which the command line gives v a value.
+func (p *pkg) assignment(v *variable) string {
+	if p.dir == p.ws.Package {
+		return v.name
+	}
+	return "//" + p.dir + ":" + v.name
 }
 
 func (w *Workspace) assignmentDir(a VarAssignment) string {
