@@ -164,6 +164,7 @@ type mismatchError struct {
 	size      int64
 	where     string // of the target, file:line
 	target    string // its name
+	pinned    bool   // whether the lock says what it should be
 }
 
 func (e *mismatchError) Error() string {
@@ -171,9 +172,13 @@ func (e *mismatchError) Error() string {
 	if e.where != "" {
 		where = "  (" + e.where + ")"
 	}
+	advice := ": cbuild update " + e.target
+	if !e.pinned {
+		advice = ", change the checksum where it is written; if a query brought it: cbuild update"
+	}
 	return fmt.Sprintf("checksum mismatch for %s\n  expected %s %s%s\n  received %s %s  (%s bytes)\n"+
-		"The download was discarded. If the publisher really changed the file: cbuild update %s",
-		e.url, e.want.function, e.want.value, where, e.got.function, e.got.value, grouped(e.size), e.target)
+		"The download was discarded. If the publisher really changed the file%s",
+		e.url, e.want.function, e.want.value, where, e.got.function, e.got.value, grouped(e.size), advice)
 }
 
 // grouped writes n with commas between groups of three digits.

@@ -90,7 +90,7 @@ func (f *fetch) plan(ctx context.Context, p engine.Plan) (*engine.Plan, error) {
 		return nil, err
 	}
 	f.had = o.Result
-	p.Pool, p.Always = engine.NoPool, true // the work is done
+	p.Pool, p.Always, p.Fresh = engine.NoPool, true, true // the work is done, and was done in this build
 	return &p, nil
 }
 
@@ -111,10 +111,10 @@ func localFiles(ctx context.Context, rt *Runtime, self Self, urls []string) (lef
 		case err == nil && file.Kind == engine.TreeKind:
 			return nil, nil, invalidf("url: %q is a directory: name it in inputs", u)
 		case errors.As(err, new(*engine.InvalidError)) && len(urls) > 1:
-			missing = err
+			missing = attributed("url", err)
 			continue
 		case err != nil:
-			return nil, nil, err
+			return nil, nil, attributed("url", err)
 		}
 		if local == nil {
 			local = make(map[string]engine.Artifact)
@@ -310,6 +310,6 @@ func (f *fetch) usePin() error {
 	if err != nil {
 		return fmt.Errorf("the pinned checksum of %s: %w", f.urls[0], err)
 	}
-	f.want = c
+	f.want, f.pinned = c, true
 	return nil
 }

@@ -26,6 +26,7 @@ type fetch struct {
 	local   map[string]engine.Artifact // those of urls that are files of the workspace
 	headers map[string]string
 	want    checksum // zero if nothing is known yet
+	pinned  bool     // whether want is what the lock says
 	timeout time.Duration
 	had     *engine.Result // of a download that was made to learn the checksum; good for one Do
 
@@ -185,7 +186,7 @@ func (f *fetch) once(ctx context.Context, url string, file *os.File) (*received,
 	if resolver(f.rt, f.urls[0]) != nil {
 		shown = f.urls[0]
 	}
-	return nil, &mismatchError{url: shown, want: f.want, got: have, size: got.size, where: f.self.Where, target: f.self.Instance.Target.Label.Name}
+	return nil, &mismatchError{url: shown, want: f.want, got: have, size: got.size, where: f.self.Where, target: f.self.Instance.Target.Label.Name, pinned: f.pinned}
 }
 
 // copy writes what url names to w and returns its size.
