@@ -80,16 +80,20 @@ func (a *asker) answer(ctx context.Context, request string, do func(context.Cont
 	if a.Pin == "digest" || a.Pin != "full" && len(text) > maxFullPin {
 		now = out.Digest.String()
 	}
-	if ok && isDigest(body) && body != out.Digest.String() {
+	differs := ok && isDigest(body) && body != out.Digest.String()
+	if a.MaxAge > 0 {
+		now = JoinAsked(clock.System.Now(), now)
+	}
+	if err := a.rt.Pins.SetPin(label, request, now); err != nil {
+		return nil, err
+	}
+	if differs {
 		a.self.View.Emit(engine.Event{
 			Type: engine.EventDiagnostic, Target: a.self.Instance.Target, Severity: "note",
 			Text: fmt.Sprintf("%s: the answer to %q is not the pinned one any more; the lock follows it", a.self.Instance.Name(), firstLine(request)),
 		})
 	}
-	if a.MaxAge > 0 {
-		now = JoinAsked(clock.System.Now(), now)
-	}
-	return text, a.rt.Pins.SetPin(label, request, now)
+	return text, nil
 }
 
 // expired reports whether an answer that was asked for at the given time, zero if that is not known, is to be asked for again. What

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -238,11 +239,18 @@ func (ds *Diagnostics) plain(summary, detail string) {
 	ds.list = append(ds.list, &Diagnostic{Summary: summary, Detail: detail})
 }
 
+// redefined is what HCL says of an attribute that is set twice: the one mistake of which it loses nothing else.
+const redefined = "Attribute redefined"
+
+var alreadySet = regexp.MustCompile(`(?s)^The argument ("[^"]*") was already set at (.*:[0-9]+),.*$`)
+
 // hcl adds what the HCL parser reported.
 func (ds *Diagnostics) hcl(src *source, diags hcl.Diagnostics) {
 	for _, d := range diags {
 		r := fromHCL(src, d)
-		r.syntax = true
+		if r.syntax = d.Summary != redefined; !r.syntax {
+			r.Detail = alreadySet.ReplaceAllString(r.Detail, `The attribute $1 was already set at $2.`)
+		}
 		ds.list = append(ds.list, r)
 	}
 }

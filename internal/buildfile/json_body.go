@@ -93,7 +93,7 @@ func (c *jsonConverter) block(body *hclsyntax.Body, blockType string, label *jso
 			continue
 		}
 		if had := b.Body.Attributes[m.name.text]; had != nil {
-			c.mistake(m.name.rng, "Attribute redefined", fmt.Sprintf("The attribute %q was already set at %s.", m.name.text, where(had.NameRange)))
+			c.mistake(m.name.rng, redefined, fmt.Sprintf("The attribute %q was already set at %s.", m.name.text, where(had.NameRange)))
 			continue
 		}
 		expr := c.expr(&m.jsonNode)

@@ -153,7 +153,7 @@ func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 		return
 	}
 	f, parseDiags := hclsyntax.ParseConfig(data, rel, hcl.InitialPos)
-	p.broken = parseDiags.HasErrors()
+	p.broken = slices.ContainsFunc(parseDiags, func(d *hcl.Diagnostic) bool { return d.Severity == hcl.DiagError && d.Summary != redefined })
 	diags.hcl(p.src, parseDiags)
 	if f != nil {
 		if body, ok := f.Body.(*hclsyntax.Body); ok {
@@ -305,9 +305,9 @@ func (p *pkg) declareRoot(b *hclsyntax.Block) {
 		switch a.Name {
 		case "default":
 		case "ignore":
-			p.constAttr(a, func(v cty.Value) error { return decodeStrings(&p.ws.ignore, v) })
+			p.constAttr(a, unlessNull(func(v cty.Value) error { return decodeStrings(&p.ws.ignore, v) }))
 		case "requires":
-			p.constAttr(a, p.checkVersion)
+			p.constAttr(a, unlessNull(p.checkVersion))
 		default:
 			p.unknownAttr(a, "cbuild", known)
 		}
@@ -348,6 +348,16 @@ func (p *pkg) constAttr(a *hclsyntax.Attribute, use func(cty.Value) error) {
 	}
 	if err := use(v); err != nil {
 		p.diags.add(p.src, a.Expr.Range(), "Invalid "+a.Name, sentence(err))
+	}
+}
+
+// unlessNull leaves out use for null, which is as good as an absent attribute.
+func unlessNull(use func(cty.Value) error) func(cty.Value) error {
+	return func(v cty.Value) error {
+		if v.IsNull() {
+			return nil
+		}
+		return use(v)
 	}
 }
 

@@ -95,11 +95,11 @@ func (p *pkg) compileBody(t *target) {
 		case "where":
 			p.compileWhere(t, a)
 		case "description":
-			p.constAttr(a, func(v cty.Value) error { return decodeString(&t.description, v) })
+			p.constAttr(a, unlessNull(func(v cty.Value) error { return decodeString(&t.description, v) }))
 		case "tags":
-			p.constAttr(a, func(v cty.Value) error { return decodeStrings(&t.tags, v) })
+			p.constAttr(a, unlessNull(func(v cty.Value) error { return decodeStrings(&t.tags, v) }))
 		case "private":
-			p.constAttr(a, func(v cty.Value) error { return decodeBool(&t.private, v) })
+			p.constAttr(a, unlessNull(func(v cty.Value) error { return decodeBool(&t.private, v) }))
 		default:
 			p.compileAttr(t, a)
 		}
