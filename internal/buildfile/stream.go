@@ -132,6 +132,7 @@ func enterItem(row *engine.Row) engine.Value {
 // followFor evaluates a `for` element by element. An element of which something has no usable result can't be used, and says so under
 // its key: it is neither dropped, nor does it end the others.
 func (st *stream) followFor(ctx context.Context, p *pkg, t *target, view engine.View, holder *expr, f *hclsyntax.ForExpr, yield func(engine.Item, error) bool) {
+	made := st.newMadeKeys(f)
 	each := func(item engine.Item, err error) bool {
 		if err != nil || item.Err != nil {
 			return yield(item, err)
@@ -145,7 +146,14 @@ func (st *stream) followFor(ctx context.Context, p *pkg, t *target, view engine.
 			yield(engine.Item{}, cmp.Or(failed, itemErr))
 			return false
 		}
-		return !keep || yield(out, nil)
+		if !keep {
+			return true
+		}
+		if err := made.add(out.Key); err != nil {
+			yield(engine.Item{}, l.s.wrong(holder.src, f.Range(), "Cannot be repeated", err).outcome())
+			return false
+		}
+		return yield(out, nil)
 	}
 	if of := matrixOnly(f.CollExpr); of != nil {
 		followAxis(ctx, view, of, each)
@@ -201,6 +209,14 @@ func (l *loop) element() (out engine.Item, keep bool, eerr *evalError) {
 	if isName(l.f.ValExpr, l.f.ValVar) {
 		out.Value = l.item.Value
 		if l.f.KeyExpr == nil {
+			switch v := out.Value.(type) { // as in a list
+			case string:
+				out.Key = v
+				return out, true, nil
+			case int64, bool:
+				out.Key = fmt.Sprint(v)
+				return out, true, nil
+			}
 			return out, false, l.s.wrong(l.holder.src, l.f.ValExpr.Range(), "Elements without keys",
 				fmt.Errorf("write { for %s, … : KEY => %s }", cmpOr(l.f.KeyVar, "k"), l.f.ValVar))
 		}
