@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -82,6 +83,21 @@ func usage(cmd *cobra.Command, path string) string {
 		return cmd.Use
 	}
 	return path[:len(path)-len(cmd.Name())] + cmd.Use
+}
+
+// TestEveryCommandHasAnExample looks for one in the help of each.
+func TestEveryCommandHasAnExample(t *testing.T) {
+	var visit func(cmd *cobra.Command)
+	visit = func(cmd *cobra.Command) {
+		for _, sub := range cmd.Commands() {
+			if !slices.Contains(laterVerbs, sub.Name()) && sub.Name() != "completion" {
+				if visit(sub); sub.Example == "" {
+					t.Errorf("the help of %s has no example", sub.CommandPath())
+				}
+			}
+		}
+	}
+	visit((&cli{stdout: &output{to: io.Discard}, stderr: io.Discard, env: os.LookupEnv}).root())
 }
 
 // TestEventsAreDocumented looks for each type of event in the chapter on them.

@@ -167,6 +167,9 @@ func (c *compiler) rewrite(e hclsyntax.Expression, spine bool) hclsyntax.Express
 		if e.Op == hclsyntax.OpLogicalAnd || e.Op == hclsyntax.OpLogicalOr {
 			return logicNode{e}
 		}
+		if e.Op == hclsyntax.OpEqual || e.Op == hclsyntax.OpNotEqual {
+			return equalNode{e}
+		}
 	case *hclsyntax.UnaryOpExpr:
 		e.Val = c.rewrite(e.Val, false)
 	case *hclsyntax.IndexExpr:
