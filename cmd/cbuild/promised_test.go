@@ -30,6 +30,7 @@ func promised(t *testing.T) (all []promise) {
 	add := func(name, word string) { all = append(all, promise{name, regexp.MustCompile("(?m)" + word)}) }
 	promisedBlocks(t, add)
 	promisedAttributes(add)
+	promisedReferences(add)
 	promisedFunctions(t, add)
 	promisedOutcomes(add)
 	promisedCommands(add)
@@ -80,6 +81,18 @@ func attributeNames(t reflect.Type) (names []string) {
 		}
 	}
 	return names
+}
+
+// promisedReferences lists what an expression may begin with, but for targets.
+func promisedReferences(add func(name, word string)) {
+	for _, name := range strings.Fields("each.key each.value matrix axis page.url page.key page.index page.status page.headers page.text page.json " +
+		"self.name self.out path.package path.work host.os host.arch var local") {
+		word := `\b` + regexp.QuoteMeta(name)
+		if !strings.Contains(name, ".") {
+			word += `\.[a-z]`
+		}
+		add("reference "+name, word+`\b`)
+	}
 }
 
 // promisedFunctions lists the functions, from the chapter on them.
