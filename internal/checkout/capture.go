@@ -39,6 +39,9 @@ func Capture(ctx context.Context, s cas.Store, dir string) (cas.Digest, error) {
 		}
 		return c.entry(p, filepath.ToSlash(p[len(dir)+1:]), d)
 	})
+	if errors.Is(err, syscall.ENAMETOOLONG) {
+		err = fmt.Errorf("%w: a path in it is longer than the system takes", ErrContent)
+	}
 	if err != nil {
 		return cas.Digest{}, err
 	}

@@ -88,10 +88,11 @@ func (bs *boxes) try(ctx context.Context, b *box) error {
 	}
 	defer null.Close()
 	o := &order{Argv: []string{"/bin/sh", "-c", ":"}, Dir: boxWork, Root: filepath.Base(root)}
-	r, _, err := b.do(ctx, o, [3]*os.File{null, null, null})
+	r, _, err := b.do(ctx, o.encode(), [3]*os.File{null, null, null})
 	switch {
 	case err != nil:
 		return err
+	case r.Errno == int(unix.ENOENT): // a machine without a shell; all but that was done
 	case r.Errno != 0:
 		return errors.New(r.Text)
 	case r.Status != 0:
@@ -180,7 +181,7 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 		kind = "online"
 	}
 	b.cmd = exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends when its socket does
-	b.cmd.Args = []string{helperName, bs.runs, bs.trees, kind}
+	b.cmd.Args = []string{helperName, kind}
 	b.cmd.Env = []string{"GOMAXPROCS=4"}
 	b.cmd.ExtraFiles = []*os.File{theirs}
 	b.cmd.SysProcAttr = b.namespaces()
@@ -194,6 +195,9 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 		return nil, fmt.Errorf("namespaces: %w", err)
 	}
 	theirs.Close()
+	var places encoder
+	places.strings([]string{bs.runs, bs.trees})
+	_ = send(b.socket, msgPlaces, places.b) // if that fails, there will be no answer either
 	kindOf, body, _, err := receive(b.socket)
 	switch {
 	case err != nil:
@@ -211,8 +215,9 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 // themselves.
 func (b *box) namespaces() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
-		Setsid:     true, // signals from a terminal are not for it
+		Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS |
+			unix.CLONE_NEWCGROUP, // so that the names of those above are not in /proc
+		Setsid: true, // signals from a terminal are not for it
 	}
 	if !b.network {
 		a.Cloneflags |= unix.CLONE_NEWNET
@@ -242,12 +247,12 @@ func (b *box) close() {
 
 // do runs a command to its end. When ctx ends, it is asked to end and, after the grace, made to; ended is true then. After an error the
 // box is of no use any more.
-func (b *box) do(ctx context.Context, o *order, files [3]*os.File) (r *report, ended bool, err error) {
+func (b *box) do(ctx context.Context, order []byte, files [3]*os.File) (r *report, ended bool, err error) {
 	fds := make([]int, len(files))
 	for i, f := range files {
 		fds[i] = int(f.Fd())
 	}
-	if err := send(b.socket, msgRun, o.encode(), fds...); err != nil {
+	if err := send(b.socket, msgRun, order, fds...); err != nil {
 		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 			err = fmt.Errorf("%w: %w", errBoxEnded, err)
 		}
@@ -309,9 +314,13 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	if info, err := os.Stat(r.path(r.c.Dir)); err != nil || !info.IsDir() {
 		return r.notStarted(fmt.Errorf("dir %s: no input stands there: %w", r.c.Dir, os.ErrNotExist))
 	}
-	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath, Root: filepath.Base(r.root)}
+	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath, Root: filepath.Base(r.root), Script: r.c.Script != ""}
 	for _, t := range r.c.Tools {
 		o.Tools = append(o.Tools, t.Digest.Hex())
+	}
+	order := o.encode()
+	if len(order) > maxMessage { // the kernel would not take that much either
+		return r.notStarted(fmt.Errorf("%.100s: %w", argv[0], syscall.E2BIG))
 	}
 	in := s.in
 	if in == nil {
@@ -326,7 +335,7 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	var rep *report
 	var ended, broken bool
 	err := r.copying(s, func() (err error) {
-		rep, ended, err = r.box.do(limit, o, [3]*os.File{in, s.out.w, s.err.w})
+		rep, ended, err = r.box.do(limit, order, [3]*os.File{in, s.out.w, s.err.w})
 		broken = err != nil
 		s.out.w.Close()
 		s.err.w.Close()
@@ -363,9 +372,6 @@ func (e *startError) Unwrap() error { return e.errno }
 
 // own gives the run's directory to the user of its command.
 func (r *run) own() error {
-	if err := os.Chmod(r.root, 0o755); err != nil { // whatever our umask is
-		return err
-	}
 	if r.box.user == os.Getuid() {
 		return nil
 	}

@@ -18,7 +18,12 @@ import (
 
 // collect stores what the command printed and left in the places of its outs.
 func (r *run) collect(ctx context.Context, res *engine.Result) error {
-	for _, o := range r.c.Outs {
+	outs := r.c.Outs
+	if !r.stands() {
+		fmt.Fprintln(&r.log, "cbuild: the run's directory was removed or replaced; there are no outs")
+		outs = nil
+	}
+	for _, o := range outs {
 		a, err := r.out(ctx, o)
 		var bad *badOutError
 		switch {
@@ -44,6 +49,16 @@ func (r *run) collect(ctx context.Context, res *engine.Result) error {
 		res.Log, err = cas.PutBytes(ctx, r.store, log)
 	}
 	return err
+}
+
+// stands reports whether the run's directory is still the one that the command got. In class none a command can put a link in its
+// place. What it made unreadable is made readable.
+func (r *run) stands() bool {
+	now, err := os.Lstat(r.work)
+	if errors.Is(err, fs.ErrPermission) && os.Chmod(r.root, 0o700) == nil {
+		now, err = os.Lstat(r.work)
+	}
+	return err == nil && os.SameFile(r.made, now)
 }
 
 // errMissing says that there is nothing in the place of an out.
@@ -83,8 +98,7 @@ func (r *run) out(ctx context.Context, o engine.OutSpec) (engine.Artifact, error
 // find returns what stands at the path p of the run's directory. Symbolic links on the way, and p itself, are followed; they must not
 // leave the directory.
 func (r *run) find(p string) (at string, info fs.FileInfo, err error) {
-	at = r.path(p)
-	if _, err := os.Lstat(at); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+	if _, err := os.Lstat(r.path(p)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return "", nil, errMissing
 	}
 	work, err := filepath.EvalSymlinks(r.work)
@@ -92,6 +106,9 @@ func (r *run) find(p string) (at string, info fs.FileInfo, err error) {
 		return "", nil, err
 	}
 	to, err := r.follow(work, filepath.FromSlash(p))
+	if _, lerr := os.Lstat(r.path(p)); errors.Is(lerr, fs.ErrNotExist) { // which could not be seen above, for want of rights
+		return "", nil, errMissing
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return "", nil, &badOutError{errors.New("a link to nothing")}
@@ -133,6 +150,9 @@ func (r *run) follow(work, p string) (string, error) {
 		}
 		next := filepath.Join(at, name)
 		info, err := os.Lstat(next)
+		if errors.Is(err, fs.ErrPermission) && os.Chmod(at, 0o700) == nil { // it can't be searched
+			info, err = os.Lstat(next)
+		}
 		if err != nil {
 			return "", err
 		}

@@ -75,16 +75,20 @@ func TestWhatABoxShows(t *testing.T) {
 	w := fullOnly(t)
 	tool := engine.Artifact{Kind: engine.TreeKind, Digest: w.tree(map[string]string{"bin/x*": "#!/bin/sh\necho tool\n"}).Digest}
 	for script, want := range map[string]string{
-		"pwd; echo ~":                                        "/build/work\n/tmp\n",
-		"id -u; id -g; hostname; whoami":                     "1000\n1000\ncbuild\nbuild\n",
-		"ls -A /root /home /run /var /.cbuild/*":             "/.cbuild/none:\n\n/.cbuild/run:\n\n/.cbuild/tree:\n\n/home:\n\n/root:\n\n/run:\n\n/var:\ntmp\n",
-		"ls -A /tmp /build/tmp":                              "/build/tmp:\n\n/tmp:\n",
-		"echo $0":                                            "/build/script\n",
-		"/tools/0/bin/x; ls /tools/0":                        "tool\nbin\n",
-		"cat /etc/hostname 2>/dev/null || echo -":            "-\n",
-		"cat /proc/net/route | wc -l":                        "1\n",
-		"ls /proc/self/fd | wc -l":                           "4\n",
-		"grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status": "NoNewPrivs:\t1\nSeccomp:\t2\n",
+		"pwd; echo ~":                             "/build/work\n/tmp\n",
+		"id -u; id -g; hostname; whoami":          "1000\n1000\ncbuild\nbuild\n",
+		"ls -A /root /home /run /var /.cbuild/*":  "/.cbuild/none:\n\n/.cbuild/run:\n\n/.cbuild/tree:\n\n/home:\n\n/root:\n\n/run:\n\n/var:\ntmp\n",
+		"ls -A /tmp /build":                       "/build:\nscript\nwork\n\n/tmp:\n",
+		"cut -d: -f3 /proc/self/cgroup | sort -u": "/\n",
+		"cat /proc/keys":                          "",
+		"tr '\\0' ' ' < /proc/1/cmdline":          "cbuild-sandbox offline ",
+		"find / -path /usr -prune -o -path /proc -prune -o -path /dev -prune -o -path /build -prune -o ! -type l -writable -print": "/tmp\n",
+		"echo $0":                     "/build/script\n",
+		"/tools/0/bin/x; ls /tools/0": "tool\nbin\n",
+		"cat /etc/hostname 2>/dev/null || echo -":                                   "-\n",
+		"cat /proc/net/route | wc -l":                                               "1\n",
+		"ls /proc/self/fd | wc -l":                                                  "4\n",
+		"grep -E '^(NoNewPrivs|Seccomp):' /proc/self/status":                        "NoNewPrivs:\t1\nSeccomp:\t2\n",
 		"grep -cE '^Cap(Inh|Prm|Eff|Bnd|Amb):.0000000000000000$' /proc/self/status": "5\n",
 		"umask": "0022\n",
 	} {
@@ -108,12 +112,13 @@ func TestEscapes(t *testing.T) {
 	for _, attempt := range []string{
 		"cat " + secret, "cat /etc/shadow", "ls " + w.dir, "cat /proc/1/environ", "ls /proc/1/fd/", "ls /proc/1/root/", "ls /proc/1/cwd/",
 		"cat /proc/1/maps", "readlink /proc/1/exe",
-		"touch /usr/x", "touch /etc/x", "touch /x", "touch /dev/x", "touch /tools/0/x", "rm -f /tools/0/f", "echo x > /tools/0/f", "chmod 777 /tools/0",
+		"touch /usr/x", "touch /etc/x", "touch /x", "touch /dev/x", "touch /build/x", "mv /build/work /build/x", "rm /build/script", "touch /tools/0/x", "rm -f /tools/0/f", "echo x > /tools/0/f", "chmod 777 /tools/0",
 		"mkdir /tools/1/x", "touch /.cbuild/run/x", "rm /etc/passwd", "mv /usr /usr2",
 		"mount -t tmpfs none /tmp", "mount --bind / /tmp", "umount /tmp", "umount -l /.cbuild/run", "umount /proc", "mount -o remount,rw /usr",
 		"unshare -U true", "unshare -m true", "unshare -n true", "unshare -r true", "nsenter -t 1 -m true", "chroot / true",
 		"kill -9 1", "kill -QUIT 1", "kill -SEGV 1", "kill -STOP 1",
 		"mknod d b 8 0", "mknod c c 1 1", "chown 0 .", "su -c true", "setpriv --reuid 0 true",
+		"prlimit --pid 1 --nofile=50:50", "prlimit --pid $(ls /proc/1/task | tail -1) --cpu=1:1", "renice -n 7 -p 1", "taskset -p 1 1", "chrt -i -p 0 1", "ionice -c 3 -p 1",
 		"hostname other", "date -s 2000-01-01", "echo 1 > /proc/sys/kernel/core_pattern", "echo b > /proc/sysrq-trigger", "dmesg",
 		"cat /dev/mem", "cat /dev/vda", "cat /dev/sda", "ls /sys/kernel", "ls /var/lib/dpkg",
 	} {
@@ -236,6 +241,7 @@ var attacks = []struct {
 		}
 		return err
 	}},
+	{"port", port},
 	{"memory for the next", func() error { return sysv() }},
 	{"memory of the last", func() error { return sysv() }},
 	{"dial", func() error { return dial("tcp", os.Args[3]) }},
@@ -307,6 +313,7 @@ func TestNothingOutlivesItsCommand(t *testing.T) {
 		{"ends itself", "kill -TERM $$; sleep N", 0, engine.Crash, 143},
 		{"aborts", "kill -ABRT $$; sleep N", 0, engine.Crash, 134},
 		{"kills all", "sleep N & kill -9 -1; exit 4", 0, engine.Fail, 4},
+		{"as many as there can be", "f() { while :; do sleep N & done; }; f 2>/dev/null & f 2>/dev/null & sleep 2; exit 7", 0, engine.Fail, 7},
 		{"forks and forks", "f() { sleep N & }; while :; do f; done", 300 * time.Millisecond, engine.Timeout, -1},
 	} {
 		mark := fmt.Sprintf("%d.%d", 100000+os.Getpid(), number.Add(1))
@@ -333,6 +340,50 @@ func processes(word string) (n int) {
 		}
 	}
 	return n
+}
+
+// What a command did to its network is not there for the next.
+func TestPortsAreFreeAgain(t *testing.T) {
+	w := fullOnly(t)
+	data, err := os.ReadFile(os.Args[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := engine.Mount{Path: "attack", Artifact: engine.Artifact{Digest: w.blob(string(data)), Executable: true, Name: "attack"}}
+	for range 2 {
+		c := sh("", program)
+		c.Argv, c.Script = []string{"./attack", "attack", "port"}, ""
+		if r := w.run(c); r.Status != engine.Pass {
+			t.Errorf("%v: %s", r.Status, w.read(r.Log))
+		}
+	}
+}
+
+// port takes a port as a simple program does, serves somebody, and hangs up first.
+func port() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	address := &unix.SockaddrInet4{Port: 8080, Addr: [4]byte{127, 0, 0, 1}}
+	if err := unix.Bind(s, address); err != nil {
+		return err
+	}
+	if err := unix.Listen(s, 1); err != nil {
+		return err
+	}
+	client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	if err != nil {
+		return err
+	}
+	if err := unix.Connect(client, address); err != nil {
+		return err
+	}
+	server, _, err := unix.Accept(s)
+	if err != nil {
+		return err
+	}
+	return errors.Join(unix.Close(server), unix.Close(client), unix.Close(s))
 }
 
 // A build that is cancelled ends its commands, and the box can be used again.

@@ -33,21 +33,18 @@ const (
 	boxNone  = "/.cbuild/none" // an empty directory, to hide others
 )
 
-// maxTools is how many toolchains a command can have.
-const maxTools = 16
-
 // insideID is the user and group that commands see themselves as.
 const insideID = 1000
 
 // Helper runs this process as a helper, if it was started as one, and does not return then. Programs that use this package call it
 // first of all.
 func Helper() {
-	if len(os.Args) != 4 || os.Args[0] != helperName {
+	if len(os.Args) != 2 || os.Args[0] != helperName {
 		return
 	}
 	runtime.LockOSThread()
-	h := &helper{privileged: os.Getuid() == 0, offline: os.Args[3] == "offline"}
-	if err := h.setup(os.Args[1], os.Args[2]); err != nil {
+	h := &helper{privileged: os.Getuid() == 0, offline: os.Args[1] == "offline"}
+	if err := h.setup(); err != nil {
 		_ = send(helperSocket, msgReady, []byte(err.Error()))
 		os.Exit(1)
 	}
@@ -181,21 +178,26 @@ func (h *helper) start(m message) (pid int, err error) {
 // launch makes the command's world and starts it. The thread that calls it is of no use afterwards.
 func (h *helper) launch(o *order, files []int) (pid int, err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWIPC); err != nil {
-		return 0, fmt.Errorf("unshare: %w", err)
+		return 0, worldTrouble("unshare", err)
 	}
+	// The parent of the run's directory is the box's own: a command that is the owner of both could put a link in its place otherwise, and
+	// its outs would be looked for where that leads.
 	root := filepath.Join(boxRuns, o.Root)
-	binds := [][2]string{{root, boxBuild}, {filepath.Join(root, "tmp"), "/tmp"}}
+	binds := [][2]string{{filepath.Join(root, "work"), boxWork}, {filepath.Join(root, "tmp"), "/tmp"}}
+	if o.Script {
+		binds = append(binds, [2]string{filepath.Join(root, "script"), boxScript})
+	}
 	for i, t := range o.Tools {
 		binds = append(binds, [2]string{filepath.Join(boxTrees, t), fmt.Sprintf("%s/%d", boxTools, i)})
 	}
 	binds = append(binds, [2]string{boxNone, boxRuns}, [2]string{boxNone, boxTrees})
 	for _, b := range binds {
 		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND, ""); err != nil {
-			return 0, fmt.Errorf("mount %s: %w", b[1], os.NewSyscallError("mount", unix.EIO))
+			return 0, worldTrouble("mount "+b[1], err)
 		}
 	}
 	if err := h.drop(); err != nil {
-		return 0, err
+		return 0, worldTrouble("rights", err)
 	}
 	program, err := lookPath(o.Argv[0], o.Path, o.Dir)
 	if err != nil {
@@ -205,8 +207,11 @@ func (h *helper) launch(o *order, files []int) (pid int, err error) {
 		Dir: o.Dir, Env: o.Env, Files: []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])},
 		Sys: &syscall.SysProcAttr{Setsid: true},
 	})
-	return pid, noInterpreter(err, program, o.Argv[0])
+	return pid, startTrouble(err, program, o.Argv[0])
 }
+
+// worldTrouble is an error on the way to a command. Its number is not passed on: it would be taken for one of the command's program.
+func worldTrouble(what string, err error) error { return fmt.Errorf("%s: %v: %w", what, err, unix.EIO) }
 
 // drop takes every right from this thread. The calls are raw: those of package syscall would change all threads.
 func (h *helper) drop() error {
@@ -232,8 +237,18 @@ func (h *helper) drop() error {
 	return confine()
 }
 
-// setup prepares what all commands of the box have in common.
-func (h *helper) setup(runs, trees string) error {
+// setup prepares what all commands of the box have in common. Where to find what it mounts is told in a message: commands can read the
+// arguments of process 1.
+func (h *helper) setup() error {
+	kind, body, _, err := receive(helperSocket)
+	if err != nil {
+		return err
+	}
+	d := decoder{b: body}
+	places := d.strings()
+	if kind != msgPlaces || d.err != nil || len(places) != 2 {
+		return errMessage
+	}
 	// A command of the same user could send any signal. They are caught and left alone: one that is ignored would be for commands, too.
 	signal.Notify(make(chan os.Signal, 1))
 	unix.Umask(contractMask)
@@ -253,7 +268,7 @@ func (h *helper) setup(runs, trees string) error {
 			return fmt.Errorf("loopback: %w", err)
 		}
 	}
-	return h.makeRoot(runs, trees)
+	return h.makeRoot(places[0], places[1])
 }
 
 // maxProcesses is how many processes and threads a box may have.

@@ -448,12 +448,85 @@ func TestProgramsThatCannotBeStarted(t *testing.T) {
 		{[]string{"p/garbage"}, "", 126, "exec format error"},
 		{[]string{"p/text"}, "", 126, "exec format error"},
 		{[]string{"echo", strings.Repeat("x", 3<<20)}, "/usr/bin:/bin", 126, "argument list too long"},
+		{slices.Repeat([]string{"echo", strings.Repeat("x", 100<<10)}, 90), "/usr/bin:/bin", 126, "argument list too long"},
 		{[]string{"echo", "a\x00b"}, "/usr/bin:/bin", 126, "invalid argument"},
 	} {
 		r := w.run(&engine.Command{Argv: test.argv, Env: []string{"PATH=" + test.path}, Mounts: []engine.Mount{tree}})
-		if r.Status != engine.Fail || r.ExitCode != test.code || !strings.Contains(w.read(r.Log), test.log) {
-			t.Errorf("%.40q: %v, exit code %d, %s", test.argv, r.Status, r.ExitCode, w.read(r.Log))
+		log := w.read(r.Log)
+		if r.Status != engine.Fail || r.ExitCode != test.code || !strings.Contains(log, test.log) || !strings.HasPrefix(log, "cbuild: "+test.argv[0]+": ") {
+			t.Errorf("%.40q: %v, exit code %d, %s", test.argv, r.Status, r.ExitCode, log)
 		}
+	}
+}
+
+// What is said of a command is the same on every machine.
+func TestNoPathOfThisMachineIsInALog(t *testing.T) {
+	w := newWorld(t)
+	tool := w.tree(map[string]string{"bin/plain": "not a program"})
+	for name, want := range map[string]string{
+		engine.ToolDir(0) + "/bin/plain": "cbuild: /tools/0/bin/plain: permission denied\n",
+		engine.WorkDir + "/nothing":      "cbuild: /build/work/nothing: no such file or directory\n",
+		"nothing":                        "cbuild: nothing: executable file not found in $PATH (PATH is /tools/0/bin:/build/work)\n",
+	} {
+		r := w.run(&engine.Command{Argv: []string{name}, Env: []string{"PATH=" + engine.ToolDir(0) + "/bin:" + engine.WorkDir}, Tools: []engine.Artifact{tool}})
+		if got := w.read(r.Log); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+// A command may do what it likes with its directory and the one around it: that is its own doing, and its outs are its own or none.
+func TestTheRunsDirectoryIsGone(t *testing.T) {
+	w := newWorld(t)
+	secret := t.TempDir()
+	if err := os.WriteFile(filepath.Join(secret, "o"), []byte("secret"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, script := range []string{
+		"W=$PWD; cd ..; rm -rf $W", "W=$PWD; cd ..; mv $W w2; ln -s " + secret + " $W", "W=$PWD; cd ..; mv $W w2 && mkdir $W && echo secret > $W/o",
+		"W=$PWD; cd ..; rm -rf $W tmp; ln -s / tmp; echo secret > $W", "rm -rf o; ln -s " + secret + "/o o", "rm -rf d; ln -s " + secret + " d",
+	} {
+		r := w.run(outs(sh("("+script+") 2>/dev/null || :", w.file("o", "mine")), "o", "d/o"))
+		for _, o := range r.Outs {
+			if got := w.read(o.Digest); got != "mine" {
+				t.Errorf("%s: out %s is %q", script, o.Path, got)
+			}
+		}
+	}
+	w.passes(sh("true"))
+}
+
+// What a command made unreadable is its own, too, and read all the same.
+func TestOutsInUnsearchableDirectories(t *testing.T) {
+	w := newWorld(t)
+	for _, script := range []string{"chmod 0 a/b/o", "chmod 0 a/b", "chmod 0 a/b a", "chmod 0 a/b a .", "chmod 0 .. . || chmod 0 .", "chmod 0 a/b/t/u a/b/t"} {
+		script = "mkdir -p a/b/t/u; echo x > a/b/o; echo y > a/b/t/u/f; " + script
+		r := w.run(outs(sh(script), "a/b/o", "a/b/t/", "a/missing"))
+		if len(r.Outs) != 2 || w.read(r.Outs[0].Digest) != "x\n" || len(w.paths(r.Outs[1].Digest)) != 2 {
+			t.Errorf("%s: %+v, %s", script, r.Outs, w.read(r.Log))
+		}
+	}
+}
+
+// A tree that is deeper than any path may be long, and than files may be open, is removed like others.
+func TestDeepTreesAreRemoved(t *testing.T) {
+	w := newWorld(t)
+	c := outs(sh("i=0; while [ $i -lt 3000 ]; do mkdir dddd; cd dddd; i=$((i+1)); done; echo x > f; chmod 0 ."), "dddd/")
+	if r := w.run(c); len(r.Outs) != 0 || !strings.Contains(w.read(r.Log), "out dddd") {
+		t.Errorf("%+v, %s", r.Outs, w.read(r.Log))
+	}
+}
+
+func TestManyToolchains(t *testing.T) {
+	w := newWorld(t)
+	c := sh("ls -d /tools/*/x 2>/dev/null | wc -l")
+	for i := range 64 {
+		c.Tools = append(c.Tools, w.tree(map[string]string{"x": fmt.Sprint(i)}))
+	}
+	w.passes(c)
+	c.Tools = append(c.Tools, w.tree(map[string]string{"x": "too many"}))
+	if _, err := w.Execute(t.Context(), c); !errors.As(err, new(*engine.InvalidError)) {
+		t.Errorf("65 toolchains: %v", err)
 	}
 }
 

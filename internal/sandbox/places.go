@@ -2,8 +2,10 @@ package sandbox
 
 // Where things are in a box, on every machine: no path of the machine reaches a command.
 const (
-	boxBuild  = "/build"      // the run's directory with all that belongs to it
-	boxWork   = "/build/work" // the one that its command sees as its own
+	boxWork   = "/build/work" // the run's directory
 	boxScript = "/build/script"
 	boxTools  = "/tools" // toolchains, by number
 )
+
+// maxTools is how many toolchains a command can have.
+const maxTools = 64

@@ -31,7 +31,9 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.inside, err = os.OpenRoot(r.work); err != nil {
 		return err
 	}
-	err = r.fill(ctx)
+	if r.made, err = os.Lstat(r.work); err == nil {
+		err = r.fill(ctx)
+	}
 	if err == nil && r.box != nil {
 		err = r.own()
 	}
@@ -43,7 +45,11 @@ func (r *run) prepare(ctx context.Context) error {
 
 // tokens checks the toolchains out and says what the tokens in the command's strings stand for.
 func (r *run) tokens(ctx context.Context) error {
+	if len(r.c.Tools) > maxTools {
+		return &engine.InvalidError{Err: fmt.Errorf("%d toolchains; a command can have %d", len(r.c.Tools), maxTools)}
+	}
 	tokens := []string{engine.WorkDir, r.work, engine.ScriptPath, r.script()}
+	portable := []string{r.work, boxWork, r.script(), boxScript}
 	if r.box != nil {
 		tokens = []string{engine.WorkDir, boxWork, engine.ScriptPath, boxScript}
 	}
@@ -52,12 +58,14 @@ func (r *run) tokens(ctx context.Context) error {
 		if err != nil {
 			return lost(err, t.Digest)
 		}
+		boxed := fmt.Sprintf("%s/%d", boxTools, i)
+		portable = append(portable, dir, boxed)
 		if r.box != nil {
-			dir = fmt.Sprintf("%s/%d", boxTools, i)
+			dir = boxed
 		}
 		tokens = append(tokens, engine.ToolDir(i), dir)
 	}
-	r.expand = strings.NewReplacer(tokens...)
+	r.expand, r.portable = strings.NewReplacer(tokens...), strings.NewReplacer(portable...)
 	return nil
 }
 

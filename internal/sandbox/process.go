@@ -95,7 +95,7 @@ func (r *run) notStarted(err error) (*engine.Result, error) {
 	default:
 		return nil, err
 	}
-	fmt.Fprintf(&r.log, "cbuild: %v\n", err)
+	fmt.Fprintf(&r.log, "cbuild: %s\n", r.portable.Replace(err.Error()))
 	return &engine.Result{Status: engine.Fail, ExitCode: code}, nil
 }
 
@@ -244,17 +244,25 @@ func (r *run) start(cmd *exec.Cmd, s *streams) error {
 	})
 	s.out.w.Close()
 	s.err.w.Close()
-	return noInterpreter(err, cmd.Path, cmd.Args[0])
+	return startTrouble(err, cmd.Path, cmd.Args[0])
 }
 
-// noInterpreter says more of the error of starting the program at path, if what does not exist is not the program itself.
-func noInterpreter(err error, path, name string) error {
+// startTrouble names the program of an error of starting it as the command does, and says more if what does not exist is not the program
+// itself.
+func startTrouble(err error, path, name string) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, serr := os.Stat(path); serr == nil {
 			return fmt.Errorf("%s: the interpreter that its first line names, or its loader, does not exist: %w", name, fs.ErrNotExist)
 		}
 	}
-	return err
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return fmt.Errorf("%s: %w", name, errno)
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }
 
 // wait takes what cmd prints until it has ended. Then its group is killed in any case, and what left the group as far as it can be found:

@@ -114,6 +114,14 @@ func (h *helper) makeRoot(runs, trees string) error {
 	if err := unix.Mount("proc", filepath.Join(runs, "proc"), "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("proc: %w", err)
 	}
+	if h.offline {
+		// A port of which a connection was closed is taken for a minute otherwise, and the next command of this box would find it so.
+		_ = os.WriteFile(filepath.Join(runs, "proc/sys/net/ipv4/tcp_max_tw_buckets"), []byte("0"), 0)
+	}
+	// The keys of the session that cbuild was started in are not for commands, not even their names.
+	if err := unix.Mount(os.DevNull, filepath.Join(runs, "proc/keys"), "", unix.MS_BIND, ""); err != nil && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("keys: %w", err)
+	}
 	if err := unix.Chdir(runs); err != nil {
 		return err
 	}
@@ -160,12 +168,13 @@ func (r *rootBuilder) file(p, text string) {
 
 // furnish makes what is not the machine's.
 func (r *rootBuilder) furnish(links map[string]string) {
-	for _, d := range []string{"/proc", "/dev", "/etc", "/tmp", "/var", "/run", "/root", "/home", boxBuild, boxTools, boxNone} {
+	for _, d := range []string{"/proc", "/dev", "/etc", "/tmp", "/var", "/run", "/root", "/home", boxWork, boxTools, boxNone} {
 		r.dir(d)
 	}
 	for i := range maxTools {
 		r.dir(fmt.Sprintf("%s/%d", boxTools, i))
 	}
+	r.file(boxScript, "")
 	for name, text := range made {
 		r.file(name, text)
 	}

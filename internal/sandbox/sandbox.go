@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -106,12 +107,15 @@ type run struct {
 	*Executor
 	box    *box // nil in class none
 	c      *engine.Command
-	root   string   // holds everything else
-	work   string   // the run's directory
-	inside *os.Root // the same, for what is written before the command starts
+	root   string      // holds everything else
+	work   string      // the run's directory
+	inside *os.Root    // the same, for what is written before the command starts
+	made   fs.FileInfo // the same, as long as inside is open: another directory in its place is not it
 	expand *strings.Replacer
-	log    capped
-	text   bounded
+	// portable puts the places that things have in a box into what is said about a command, in place of paths of this machine.
+	portable *strings.Replacer
+	log      capped
+	text     bounded
 }
 
 // Execute runs c in a directory of its own. Trouble on the way there, such as an input that the store lost, is an error.

@@ -29,6 +29,7 @@ const (
 	dataArch   = 4
 	dataArg0   = 16
 	dataArg1   = 24
+	dataArg2   = 32
 )
 
 const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWCGROUP | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC | unix.CLONE_NEWUSER | unix.CLONE_NEWPID | unix.CLONE_NEWNET
@@ -77,6 +78,11 @@ func filterProgram() []unix.SockFilter {
 	p = append(p, jump(unix.BPF_JEQ, unix.SYS_CLONE, 0, 4), load(dataArg0), jump(unix.BPF_JSET, namespaces, 0, 1), refuse, allow)
 	// Typing into the terminal of whoever started cbuild.
 	p = append(p, jump(unix.BPF_JEQ, unix.SYS_IOCTL, 0, 4), load(dataArg1), jump(unix.BPF_JEQ, unix.TIOCSTI, 0, 1), refuse, allow)
+	// The limits of others: those of the helper would be those of all commands to come. Reading them is allowed, and changing one's own.
+	p = append(p, jump(unix.BPF_JEQ, unix.SYS_PRLIMIT64, 0, 8),
+		load(dataArg0), jump(unix.BPF_JEQ, 0, 4, 0),
+		load(dataArg2), jump(unix.BPF_JEQ, 0, 0, 3),
+		load(dataArg2+4), jump(unix.BPF_JEQ, 0, 0, 1), allow, refuse)
 	return append(p, allow)
 }
 

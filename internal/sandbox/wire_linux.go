@@ -23,6 +23,7 @@ const (
 	msgSignal            // to the helper: one of the signals below
 	msgEnded             // from the helper: a report
 	msgReady             // from the helper: it is set up, or why it could not be
+	msgPlaces            // to the helper, once: the directories of all runs and of all trees
 )
 
 // The signals of msgSignal.
@@ -40,6 +41,8 @@ type order struct {
 	// Root is the run's directory below the directory of all runs, Tools the toolchains' below the directory of all trees.
 	Root  string
 	Tools []string
+	// Script says that there is a script beside the run's directory.
+	Script bool
 }
 
 // A report says how a command ended.
@@ -113,6 +116,11 @@ func (o *order) encode() []byte {
 	e.strings(o.Env)
 	e.strings([]string{o.Dir, o.Path, o.Root})
 	e.strings(o.Tools)
+	script := int64(0)
+	if o.Script {
+		script = 1
+	}
+	e.int(script)
 	return e.b
 }
 
@@ -121,6 +129,7 @@ func decodeOrder(b []byte) (*order, error) {
 	o := &order{Argv: d.strings(), Env: d.strings()}
 	places := d.strings()
 	o.Tools = d.strings()
+	o.Script = d.int() != 0
 	if d.err != nil || len(places) != 3 || len(o.Argv) == 0 {
 		return nil, errMessage
 	}

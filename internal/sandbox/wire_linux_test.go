@@ -11,7 +11,7 @@ import (
 
 // FuzzMessages decodes any bytes: a helper talks to whoever started it, but a command may have got hold of it.
 func FuzzMessages(f *testing.F) {
-	o := &order{Argv: []string{"a", ""}, Env: []string{"X=1"}, Dir: "/build/work", Path: "/bin", Root: "run-1", Tools: []string{"t"}}
+	o := &order{Argv: []string{"a", ""}, Env: []string{"X=1"}, Dir: "/build/work", Path: "/bin", Root: "run-1", Tools: []string{"t"}, Script: true}
 	f.Add(o.encode())
 	f.Add((&report{Errno: 2, Text: "no", Status: 256, MaxRSS: -1}).encode())
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
