@@ -222,7 +222,7 @@ func (b *box) namespaces() *syscall.SysProcAttr {
 	if !b.network {
 		a.Cloneflags |= unix.CLONE_NEWNET
 	}
-	if os.Getuid() != 0 {
+	if !isRoot() {
 		a.UidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: os.Getuid(), Size: 1}}
 		a.GidMappings = []syscall.SysProcIDMap{{ContainerID: insideID, HostID: os.Getgid(), Size: 1}}
 		for c := range uintptr(unix.CAP_LAST_CAP + 1) { // in its own namespaces: else they would end with execve
@@ -234,6 +234,14 @@ func (b *box) namespaces() *syscall.SysProcAttr {
 	maps := []syscall.SysProcIDMap{{ContainerID: 0, HostID: 0, Size: 1}, {ContainerID: insideID, HostID: b.user, Size: 1}}
 	a.UidMappings, a.GidMappings, a.GidMappingsEnableSetgroups = maps, maps, true
 	return a
+}
+
+// isRoot reports whether we are root on this machine. Who is root of a user namespace only, as in a container without privileges, can't
+// give commands any user: there most do not exist. What belongs to the machine's root in /proc belongs to nobody there.
+func isRoot() bool {
+	var stat unix.Stat_t
+	err := unix.Stat("/proc/sys/kernel", &stat)
+	return os.Getuid() == 0 && (err != nil || stat.Uid == 0)
 }
 
 // close ends the helper and everything in the box.

@@ -28,11 +28,12 @@ func TestSuiteInClassFull(t *testing.T) {
 	if classFull {
 		t.Skip("SKIPPED: this is that suite")
 	}
-	suite := func(t *testing.T, program string, who *syscall.Credential) {
-		cmd := exec.Command(program, "-test.timeout=5m", "-test.short="+fmt.Sprint(testing.Short()))
+	suite := func(t *testing.T, program string, who *syscall.SysProcAttr, tests string) {
+		t.Parallel()
+		cmd := exec.Command(program, "-test.timeout=5m", "-test.run="+tests, "-test.short="+fmt.Sprint(testing.Short()))
 		cmd.Env = append(os.Environ(), "CBUILD_SANDBOX_CLASS=full", "TMPDIR="+filepath.Dir(program))
 		cmd.Dir = filepath.Dir(program)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who}
+		cmd.SysProcAttr = who
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
@@ -53,12 +54,24 @@ func TestSuiteInClassFull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("as myself", func(t *testing.T) { suite(t, program, nil) })
+	t.Run("as myself", func(t *testing.T) { suite(t, program, nil, "") })
+	nobody := &syscall.Credential{Uid: 65534, Gid: 65534}
 	t.Run("as somebody else", func(t *testing.T) {
 		if os.Getuid() != 0 {
 			t.Skip("SKIPPED: only root can be somebody else")
 		}
-		suite(t, program, &syscall.Credential{Uid: 65534, Gid: 65534})
+		suite(t, program, &syscall.SysProcAttr{Credential: nobody}, "")
+	})
+	t.Run("as root of a container", func(t *testing.T) {
+		uid, gid := os.Getuid(), os.Getgid()
+		if uid == 0 {
+			uid, gid = int(nobody.Uid), int(nobody.Gid)
+		}
+		suite(t, program, &syscall.SysProcAttr{
+			Cloneflags: syscall.CLONE_NEWUSER, Credential: &syscall.Credential{NoSetGroups: true},
+			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
+			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
+		}, "WhatABoxShows|Escapes|Parallel|RunsDirectory|Unsearchable")
 	})
 }
 
