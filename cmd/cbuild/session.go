@@ -139,20 +139,21 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	s.keys = state.NewKeys(vfs.OS, filepath.Join(here, "keys"), s.scratch)
 	s.trees = checkout.NewShared(s.store, filepath.Join(base, "trees"))
 	s.spool = func() (engine.Spool, error) { return state.NewSpool(vfs.OS, s.scratch) }
-	if err := s.openExecutor(filepath.Join(s.scratch, "runs")); err != nil {
+	if err := s.openExecutor(filepath.Join(s.scratch, "runs"), w.Root, dir, base); err != nil {
 		return s, err
 	}
 	s.bind(base, machine)
 	return s, nil
 }
 
-// openExecutor makes what executes commands, in the sandbox class that --sandbox asks for.
-func (s *session) openExecutor(dir string) (err error) {
+// openExecutor makes what executes commands, in the sandbox class that --sandbox asks for: in dir, and keeping what is hidden from them.
+func (s *session) openExecutor(dir string, hidden ...string) (err error) {
 	const open = "what a run did not declare is not hidden from it"
 	s.executor = sandbox.New(s.store, s.trees, dir)
+	s.executor.Hide(hidden...)
 	switch s.cli.flags.sandbox {
 	case "require":
-		if s.executor, err = sandbox.Open(context.Background(), s.store, s.trees, dir); err != nil {
+		if s.executor, err = sandbox.Open(context.Background(), s.store, s.trees, dir, hidden...); err != nil {
 			return fmt.Errorf("--sandbox require: this machine can't have class full: %w", err)
 		}
 	case "full":

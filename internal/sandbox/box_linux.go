@@ -20,16 +20,17 @@ import (
 // boxes are sandboxes that are kept for the next command. A box runs one command at a time.
 type boxes struct {
 	runs, trees string
+	hidden      []string
 
 	mu   sync.Mutex
 	idle map[bool][]*box // guarded by mu; by whether they have a network
 	ids  map[int]bool    // guarded by mu; the numbers of the boxes that there are
 }
 
-// newBoxes returns boxes that can mount the directories below runs and, read-only, those below trees. It opens the first one, and runs a
-// command in it.
-func newBoxes(ctx context.Context, runs, trees string) (*boxes, error) {
-	bs := &boxes{runs: runs, trees: trees, idle: make(map[bool][]*box), ids: make(map[int]bool)}
+// newBoxes returns boxes that can mount the directories below runs and, read-only, those below trees, and that show nothing of what is
+// hidden. It opens the first one, and runs a command in it.
+func newBoxes(ctx context.Context, runs, trees string, hidden []string) (*boxes, error) {
+	bs := &boxes{runs: runs, trees: trees, hidden: hidden, idle: make(map[bool][]*box), ids: make(map[int]bool)}
 	for _, dir := range []string{runs, trees} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
@@ -196,7 +197,7 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 	}
 	theirs.Close()
 	var places encoder
-	places.strings([]string{bs.runs, bs.trees})
+	places.strings(append([]string{bs.runs, bs.trees}, bs.hidden...))
 	_ = send(b.socket, msgPlaces, places.b) // if that fails, there will be no answer either
 	kindOf, body, _, err := receive(b.socket)
 	switch {

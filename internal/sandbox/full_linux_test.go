@@ -21,6 +21,7 @@ import (
 
 	"cbuild/engine"
 	"cbuild/internal/checkout"
+	"cbuild/internal/sandbox"
 )
 
 // TestSuiteInClassFull runs all tests of this package again in class full: as whoever runs them and, if that is root, as somebody else.
@@ -110,6 +111,32 @@ func TestWhatABoxShows(t *testing.T) {
 		if got := w.passes(c); got != want {
 			t.Errorf("%s: %q, want %q", script, got, want)
 		}
+	}
+}
+
+// What lies below /usr and is not the system's can be hidden.
+func TestHiddenBelowUsr(t *testing.T) {
+	w := fullOnly(t)
+	dir, err := os.MkdirTemp("/usr/local", "cbuild-test-")
+	if err != nil {
+		t.Skipf("SKIPPED: only root can make a directory there: %v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	link := filepath.Join(t.TempDir(), "link")
+	if err := errors.Join(os.Chmod(dir, 0o755), os.WriteFile(filepath.Join(dir, "f"), []byte("seen"), 0o644), os.Symlink(dir, link)); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.passes(sh("cat " + dir + "/f")); got != "seen" {
+		t.Errorf("not hidden: %q", got)
+	}
+	x, err := sandbox.Open(t.Context(), w.store, w.tools, t.TempDir(), link, "/usr/local", "/usr", "/", "/no/such")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	r, err := x.Execute(t.Context(), sh("ls -A "+dir+" /usr/local | grep -cx bin; ls -A "+dir))
+	if err != nil || r.Status != engine.Pass || w.read(r.Stdout) != "1\n" {
+		t.Errorf("%+v, %v: %q %s", r, err, w.read(r.Stdout), w.read(r.Log))
 	}
 }
 

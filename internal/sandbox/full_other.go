@@ -20,7 +20,7 @@ var errNoNamespaces = errors.New("this system has no namespaces")
 // Helper does nothing: there are no helpers here.
 func Helper() {}
 
-func newBoxes(context.Context, string, string) (*boxes, error) { return nil, errNoNamespaces }
+func newBoxes(context.Context, string, string, []string) (*boxes, error) { return nil, errNoNamespaces }
 
 func (*boxes) take(context.Context, bool) (*box, error) { return nil, errNoNamespaces }
 func (*boxes) give(*box)                                {}

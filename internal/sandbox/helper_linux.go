@@ -246,7 +246,7 @@ func (h *helper) setup() error {
 	}
 	d := decoder{b: body}
 	places := d.strings()
-	if kind != msgPlaces || d.err != nil || len(places) != 2 {
+	if kind != msgPlaces || d.err != nil || len(places) < 2 {
 		return errMessage
 	}
 	// A command of the same user could send any signal. They are caught and left alone: one that is ignored would be for commands, too.
@@ -268,7 +268,7 @@ func (h *helper) setup() error {
 			return fmt.Errorf("loopback: %w", err)
 		}
 	}
-	return h.makeRoot(places[0], places[1])
+	return h.makeRoot(places[0], places[1], places[2:])
 }
 
 // maxProcesses is how many processes and threads a box may have.

@@ -91,13 +91,18 @@ func (h *helper) sources(runs, trees string) (all []source, links map[string]str
 
 // makeRoot makes the root directory that every command of this box gets a copy of: the system, read-only, and places for what is the
 // command's own. Then nothing else of the machine can be reached any more.
-func (h *helper) makeRoot(runs, trees string) error {
+func (h *helper) makeRoot(runs, trees string, hidden []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mounts: %w", err)
 	}
 	all, links, err := h.sources(runs, trees)
 	if err != nil {
 		return err
+	}
+	for i, dir := range hidden { // as they are now: their links lead elsewhere in the new root
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			hidden[i] = real
+		}
 	}
 	// Any directory will do as the place of the new root: what is under it was taken already.
 	if err := unix.Mount("tmpfs", runs, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=1m"); err != nil {
@@ -107,6 +112,9 @@ func (h *helper) makeRoot(runs, trees string) error {
 	r.furnish(links)
 	for _, s := range all {
 		r.attach(s)
+	}
+	for _, dir := range hidden {
+		r.hide(dir)
 	}
 	if r.err != nil {
 		return r.err
@@ -186,6 +194,19 @@ func (r *rootBuilder) furnish(links map[string]string) {
 		"/dev/shm": "/tmp", "/var/tmp": "/tmp", "/etc/mtab": "/proc/self/mounts",
 	} {
 		r.do(os.Symlink(to, r.path(at)))
+	}
+}
+
+// hide mounts an empty directory over one that came with the system. A part of the system itself, such as /usr/local, is not hidden.
+func (r *rootBuilder) hide(dir string) {
+	if below, ok := strings.CutPrefix(dir, "/usr/"); !ok || !strings.Contains(below, "/") {
+		return
+	}
+	if info, err := os.Lstat(r.path(dir)); err != nil || !info.IsDir() || r.err != nil {
+		return
+	}
+	if err := unix.Mount(r.path(boxNone), r.path(dir), "", unix.MS_BIND, ""); err != nil {
+		r.do(fmt.Errorf("hide %s: %w", dir, err))
 	}
 }
 

@@ -33,7 +33,8 @@ type Executor struct {
 	shield    sync.Once
 	announce  func()
 	otherwise func(why error) // set if class full is to be tried
-	boxes     *boxes          // nil in class none; set before the first command
+	hidden    []string
+	boxes     *boxes // nil in class none; set before the first command
 	class     atomic.Int32
 }
 
@@ -46,9 +47,11 @@ func New(s cas.Store, tools *checkout.Shared, dir string) *Executor {
 	return &Executor{store: s, tools: tools, dir: dir, umask: newUmask(), announce: func() {}}
 }
 
-// Open is New for class full. The error says why this machine can't have it, which is found out by trying. The caller closes it.
-func Open(ctx context.Context, s cas.Store, tools *checkout.Shared, dir string) (*Executor, error) {
+// Open is New for class full, with directories to hide. The error says why this machine can't have it, which is found out by trying. The
+// caller closes it.
+func Open(ctx context.Context, s cas.Store, tools *checkout.Shared, dir string, hide ...string) (*Executor, error) {
 	x := New(s, tools, dir)
+	x.Hide(hide...)
 	var why error
 	x.Shield(func(err error) { why = err })
 	x.decide(ctx)
@@ -62,6 +65,10 @@ func (x *Executor) Announce(told func()) { x.announce = told }
 // have that, otherwise is told why, and x stays in class none. It is called before the first command; the caller closes x.
 func (x *Executor) Shield(otherwise func(why error)) { x.otherwise = otherwise }
 
+// Hide keeps directories from commands that would be seen with the machine's system, because they lie in a directory of /usr. It is called before the
+// first command.
+func (x *Executor) Hide(dirs ...string) { x.hidden = dirs }
+
 // decide finds out, once, what class x has.
 func (x *Executor) decide(ctx context.Context) {
 	x.shield.Do(func() {
@@ -69,7 +76,7 @@ func (x *Executor) decide(ctx context.Context) {
 			x.announce()
 			return
 		}
-		boxes, err := newBoxes(ctx, x.dir, x.tools.Dir())
+		boxes, err := newBoxes(ctx, x.dir, x.tools.Dir(), x.hidden)
 		if err != nil {
 			x.otherwise(err)
 			return
