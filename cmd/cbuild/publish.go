@@ -210,8 +210,12 @@ func escape(name string) string {
 	return escapeBytes(name, func(c byte) bool { return 'A' <= c && c <= 'Z' })
 }
 
-// escapeKey is escape for keys of instances, of which two may differ only in case: upper-case letters are escaped, too.
+// escapeKey is escape for keys of instances, of which two may differ only in case: upper-case letters are escaped, too. The empty key has a
+// folder like any other.
 func escapeKey(key string) string {
+	if key == "" {
+		return "%"
+	}
 	return escapeBytes(key, func(byte) bool { return false })
 }
 
