@@ -144,7 +144,23 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 	root.AddCommand(laterCommands()...)
 	root.SetHelpCommand(c.helpCommand(root))
 	root.SetFlagErrorFunc(flagError)
+	tellUsage(root)
 	return root
+}
+
+// tellUsage makes commands say how they are called to those who give them too few words or too many.
+func tellUsage(cmd *cobra.Command) {
+	if wrong := cmd.Args; wrong != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := wrong(cmd, args); err == nil {
+				return nil
+			}
+			return usagef("it is called as %s; for more: cbuild help %s", strings.TrimSuffix(cmd.UseLine(), " [flags]"), strings.TrimPrefix(cmd.CommandPath(), "cbuild "))
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		tellUsage(sub)
+	}
 }
 
 // subcommand is what a command does that has others below it and is called without one of them.

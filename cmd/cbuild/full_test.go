@@ -87,3 +87,62 @@ cbuild --cas `+dir+`/cas from=/dev/zero; echo "new again $?"
 		}
 	}
 }
+
+const oneOfSize = `
+variable "size" { default = 1000 }
+
+run "one" {
+  env    = { SIZE = var.size }
+  script = "head -c $SIZE /dev/zero > $out"
+  out    = "o"
+}
+`
+
+// Half a file is never published: where there is no room for what was made, what an earlier build published stays.
+func TestNoRoomToPublish(t *testing.T) {
+	w := newWorld(t, newFakeNetwork(), map[string]string{"BUILD.hcl": oneOfSize})
+	dir := t.TempDir()
+	out, _ := inMount(t, w, dir, "500k", `
+cbuild -o `+dir+`; echo "first $?"
+cbuild -o `+dir+` size=1000000; echo "second $?"
+wc -c < `+dir+`/one/o
+ls -A `+dir+`
+mount -o remount,size=8m `+dir+`
+cbuild -o `+dir+` size=1000000; echo "third $?"
+wc -c < `+dir+`/one/o
+`)
+	t.Log(out)
+	_, second, _ := strings.Cut(out, "first 0\n")
+	second, third, _ := strings.Cut(second, "second 3\n")
+	if !strings.Contains(second, "cannot publish o: ") || strings.Contains(second, "one/o\n") {
+		t.Error("it does not say that it published nothing")
+	}
+	if !strings.HasPrefix(third, "1000\none\n") {
+		t.Error("what was published before is not there, or something else is")
+	}
+	if !strings.HasSuffix(third, "third 0\n1000000\n") || !strings.Contains(third, "(1 cached)") {
+		t.Error("the same command does not go on when there is room")
+	}
+}
+
+// Without room for the state of the workspace a build does what it can, and says what it could not keep.
+func TestNoRoomForState(t *testing.T) {
+	w := newWorld(t, newFakeNetwork(), map[string]string{"BUILD.hcl": oneOfSize})
+	dir := t.TempDir()
+	out, _ := inMount(t, w, dir, "100k", `
+cbuild -s; echo "before $?"
+head -c 200000 /dev/zero > `+dir+`/fill
+XDG_STATE_HOME=`+dir+` cbuild; echo "full $?"
+rm `+dir+`/fill
+XDG_STATE_HOME=`+dir+` cbuild; echo "after $?"
+`)
+	t.Log(out)
+	_, full, _ := strings.Cut(out, "before 0\n")
+	full, after, ok := strings.Cut(full, "full ")
+	if !ok || strings.Contains(full, "bug") || !strings.Contains(full, "no space left") {
+		t.Error("it does not say that there is no space")
+	}
+	if !strings.Contains(after, "after 0\n") {
+		t.Error("the same command does not go on when there is room")
+	}
+}

@@ -32,6 +32,7 @@ type publication struct {
 	tmp    string // guarded by mu; "" before the first output
 	files  int    // guarded by mu
 	single string // guarded by mu; the last output
+	torn   bool   // guarded by mu; whether an output could not be copied whole
 }
 
 // publishRoot returns the directory in which targets are published, without what killed builds left there.
@@ -77,6 +78,9 @@ func (p *publication) use(ctx context.Context, row *engine.Row, o *engine.Outcom
 			return &engine.LostError{Digest: out.Digest, Err: err}
 		}
 		if err != nil {
+			p.mu.Lock()
+			p.torn = true
+			p.mu.Unlock()
 			return fmt.Errorf("cannot publish %s: %w", out.Path, err)
 		}
 	}
@@ -120,18 +124,22 @@ func (p *publication) place(at string) (string, error) {
 }
 
 // finish replaces the target's folder and returns the path to print: its single file, the page of a report, or its folder. It
-// returns "" for a target without outputs: if that is settled, what an earlier build published goes, for it is none of this one's.
+// returns "" for a target without outputs: if that is settled, what an earlier build published goes, for it is none of this one's. Where
+// something could not be copied, what an earlier build published stays: half a file is worse.
 func (p *publication) finish(settled bool) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	place := filepath.Join(p.root, packageFolder(p.selection.Target.Label.Dir), escape(p.selection.Target.Label.Name))
 	if p.tmp == "" {
-		if settled {
+		if settled && !p.torn {
 			return "", checkout.Remove(place)
 		}
 		return "", nil
 	}
 	defer checkout.Remove(p.tmp)
+	if p.torn {
+		return "", nil
+	}
 	if err := replace(filepath.Join(p.tmp, "new"), place, filepath.Join(p.tmp, "old")); err != nil {
 		return "", err
 	}
@@ -210,8 +218,12 @@ func escape(name string) string {
 	return escapeBytes(name, func(c byte) bool { return 'A' <= c && c <= 'Z' })
 }
 
-// escapeKey is escape for keys of instances, of which two may differ only in case: upper-case letters are escaped, too.
+// escapeKey is escape for keys of instances, of which two may differ only in case: upper-case letters are escaped, too. The empty key has a
+// folder like any other.
 func escapeKey(key string) string {
+	if key == "" {
+		return "%"
+	}
 	return escapeBytes(key, func(byte) bool { return false })
 }
 

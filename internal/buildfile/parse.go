@@ -30,10 +30,19 @@ const (
 	maxChain = 20000
 )
 
-var errTooLarge = errors.New("the file is larger than 16 MiB")
+var (
+	errTooLarge = errors.New("the file is larger than 16 MiB")
+	errNoFile   = errors.New("it is a pipe or a device")
+)
 
 // readBounded reads a file of at most maxFile bytes.
 func readBounded(name string) ([]byte, error) {
+	// A file that is given by name may be a pipe; one that was only found must not make us wait for whoever writes to it.
+	if found := strings.TrimSuffix(filepath.Base(name), ".json") == FileName; found {
+		if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+			return nil, errNoFile
+		}
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

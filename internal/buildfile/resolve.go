@@ -65,6 +65,7 @@ func (w *Workspace) defaultTargets() []*target {
 
 // match returns the targets that pattern names, seen from the package dir.
 func (w *Workspace) match(pattern, dir string) ([]*target, error) {
+	pattern = strings.TrimPrefix(pattern, "./")
 	switch {
 	case strings.ContainsAny(pattern, "[]"):
 		return nil, errors.New("here it takes a whole target, without [KEY]")

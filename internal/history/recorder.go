@@ -59,9 +59,10 @@ func Record(dir string, args []string, c clock.Clock) (r *Recorder, err error) {
 	if _, err := r.lock.TryLock(); err != nil {
 		return nil, err
 	}
+	begun := r // r is nil by then: it is what is returned
 	defer func() {
 		if err != nil {
-			r.unlock()
+			begun.unlock()
 		}
 	}()
 	if r.file, err = os.OpenFile(r.path(resultsSuffix), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
