@@ -465,7 +465,7 @@ func TestNoPathOfThisMachineIsInALog(t *testing.T) {
 	tool := w.tree(map[string]string{"bin/plain": "not a program"})
 	for name, want := range map[string]string{
 		engine.ToolDir(0) + "/bin/plain": "cbuild: /tools/0/bin/plain: permission denied\n",
-		engine.WorkDir + "/nothing":      "cbuild: /build/work/nothing: no such file or directory\n",
+		engine.WorkDir + "/nothing":      "cbuild: /build/work" + "/nothing: no such file or directory\n",
 		"nothing":                        "cbuild: nothing: executable file not found in $PATH (PATH is /tools/0/bin:/build/work)\n",
 	} {
 		r := w.run(&engine.Command{Argv: []string{name}, Env: []string{"PATH=" + engine.ToolDir(0) + "/bin:" + engine.WorkDir}, Tools: []engine.Artifact{tool}})
