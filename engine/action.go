@@ -54,9 +54,9 @@ type Plan struct {
 	Want  Conditions
 	Class func() SandboxClass
 	// Reuse reports whether a stored result that is not a pass may be used. Nil means no.
-	Reuse  func(*Result) bool
-	bypass bool // look nothing up: an output of what is stored is lost
-	// mode is how far look-ups go, unleased is set when somebody else has done the same for too long to wait any longer.
+	Reuse func(*Result) bool
+	// mode is how far look-ups go: not at all if an output of what is stored is lost. Unleased is set when somebody else has done the
+	// same for too long to wait any longer.
 	mode     LookupMode
 	unleased bool
 	// Fresh makes the action run although a result is stored, once in each build.

@@ -64,7 +64,7 @@ func (b *Build) fly(ctx context.Context, v *view, name string, p *Plan, key Key)
 			return nil, err
 		}
 		a := got.(*answer)
-		if ok, _ := a.conditions.Serve(a.result.Status, p.Want); mine || ok && (a.cached == NotCached || b.usable(p, a.result) && !p.bypass) {
+		if ok, _ := a.conditions.Serve(a.result.Status, p.Want); mine || ok && (a.cached == NotCached || b.usable(p, a.result) && p.mode == LookupNormal) {
 			return a, nil
 		}
 	}
@@ -77,9 +77,6 @@ func (b *Build) usable(p *Plan, r *Result) bool {
 
 // lookupOrDo runs inside the flight for key.
 func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, key Key) (*answer, error) {
-	if p.bypass {
-		p.mode = LookupBypass
-	}
 	// What is downloaded under a key is named by its content: another download could bring nothing new.
 	if p.Fresh || b.opts.Again && p.Pool != NetPool {
 		if _, done := b.fresh.LoadOrStore(key, true); !done {

@@ -133,7 +133,7 @@ func (n *node) again(ctx context.Context, row *Row, o *Outcome, d cas.Digest) er
 	if err != nil {
 		return err
 	}
-	p.bypass = true
+	p.mode = LookupBypass
 	now := n.build.perform(ctx, v, i.Name(), p).outcome
 	n.build.ended(n.target, i.Name(), now)
 	switch {

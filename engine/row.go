@@ -84,7 +84,7 @@ func (n *node) outcome(ctx context.Context, r *row, i Instance) performed {
 	done := perform()
 	if n.use != nil && done.outcome.Result != nil {
 		done = n.used(ctx, r, done, func() performed {
-			p.bypass = true
+			p.mode = LookupBypass
 			return perform()
 		})
 	}

@@ -240,8 +240,8 @@ func clean(s string) string {
 	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// oneLine is clean for text that must stay in its line.
-func oneLine(s string) string {
+// Text makes hostile text harmless and keeps it in one line.
+func Text(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || r == '\n' {
 			return ' '

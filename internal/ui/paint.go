@@ -56,7 +56,7 @@ func (c *Console) plain() {
 	line := strings.Join(parts, ", ")
 	if line != c.last {
 		c.last = line
-		c.print(fmt.Sprintf("%s  %s", elapsed(c.opts.Clock.Elapsed()-c.start), line))
+		c.print(fmt.Sprintf("%s  %s", Elapsed(c.opts.Clock.Elapsed()-c.start), line))
 	}
 }
 
@@ -96,7 +96,7 @@ func (c *Console) paint() {
 }
 
 func targetLine(p engine.Progress) string {
-	line := fmt.Sprintf(" %-12s %-9s %12s", oneLine(p.Target.Label.Name), p.Target.Rule, fraction(p))
+	line := fmt.Sprintf(" %-12s %-9s %12s", Text(p.Target.Label.Name), p.Target.Rule, fraction(p))
 	if n := p.Counts.Cached[engine.CachedLocal]; n > 0 {
 		line += fmt.Sprintf("  %d cached", n)
 	}
@@ -120,13 +120,13 @@ func (c *Console) runningLine(progress []engine.Progress) string {
 		all = append(all, one{name, now - start})
 	}
 	slices.SortFunc(all, func(x, y one) int { return cmp.Or(cmp.Compare(y.took, x.took), cmp.Compare(x.name, y.name)) })
-	line := " " + elapsed(now-c.start)
+	line := " " + Elapsed(now-c.start)
 	if left := c.left(progress); left >= time.Second {
 		line += ", about " + rough(left) + " left"
 	}
 	line += fmt.Sprintf("  %d running", len(all))
 	for _, o := range all[:min(len(all), 4)] {
-		line += fmt.Sprintf(" · %s %s", oneLine(o.name), elapsed(o.took))
+		line += fmt.Sprintf(" · %s %s", Text(o.name), Elapsed(o.took))
 	}
 	return line
 }
@@ -161,11 +161,11 @@ func rough(d time.Duration) string {
 	if d < time.Minute {
 		return fmt.Sprintf("%ds", int(d.Seconds()+0.5))
 	}
-	return elapsed(d)
+	return Elapsed(d)
 }
 
-// elapsed writes a duration as people do.
-func elapsed(d time.Duration) string {
+// Elapsed writes a duration as people do: 0.3s, 1m05s, 2h10m.
+func Elapsed(d time.Duration) string {
 	switch {
 	case d < time.Minute:
 		return fmt.Sprintf("%.1fs", d.Truncate(100*time.Millisecond).Seconds())

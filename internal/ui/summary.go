@@ -33,7 +33,7 @@ func Report(name string, facts, notes map[string]string, took time.Duration) str
 	if facts["incomplete"] != "" {
 		line += ", incomplete"
 	}
-	return line + " " + elapsed(took)
+	return line + " " + Elapsed(took)
 }
 
 // Instances writes the summary line of a build of anything else. Incomplete names the reports that do not hold all.
@@ -49,7 +49,7 @@ func Instances(c engine.Counts, incomplete []string, took time.Duration) string 
 	if len(incomplete) > 0 {
 		line += ", incomplete: " + strings.Join(incomplete, ", ") + ","
 	}
-	return line + " " + elapsed(took)
+	return line + " " + Elapsed(took)
 }
 
 func classes(counts map[string]int, compared bool) string {

@@ -3,17 +3,10 @@ package ui
 import (
 	"fmt"
 	"slices"
-	"time"
 )
-
-// Elapsed writes a duration as people do: 0.3s, 1m05s, 2h10m.
-func Elapsed(d time.Duration) string { return elapsed(d) }
 
 // Lines makes hostile text harmless: what would steer a terminal is shown as something unknown. Lines and tabs stay.
 func Lines(s string) string { return clean(s) }
-
-// Text makes hostile text harmless and keeps it in one line.
-func Text(s string) string { return oneLine(s) }
 
 // Counts writes the numbers of instances by outcome, and how many were cached, as they stand in the event build_finished.
 func Counts(counts map[string]int) string {
