@@ -49,10 +49,12 @@ type Plan struct {
 	Slots int
 	// Retries is how often trouble that may pass is retried.
 	Retries int
-	// Want are the conditions that a stored result must meet. Class returns the sandbox class in which the action ran; it is asked when
-	// that is over. Nil means SandboxNone.
-	Want  Conditions
-	Class func() SandboxClass
+	// Pools are further pools, by name, of which it takes a slot each.
+	Pools []string
+	// Want are the conditions that a stored result must meet. Ran, if set, returns what the executor guaranteed; it is asked when the
+	// action is over.
+	Want Conditions
+	Ran  func() Guarantees
 	// Reuse reports whether a stored result that is not a pass may be used. Nil means no.
 	Reuse func(*Result) bool
 	// mode is how far look-ups go: not at all if an output of what is stored is lost. Unleased is set when somebody else has done the
@@ -84,14 +86,23 @@ const (
 
 func (c SandboxClass) String() string { return [...]string{"none", "full"}[c] }
 
+// Guarantees are what an executor can say of everything that it executes: see the fields of Conditions.
+type Guarantees struct {
+	Sandbox SandboxClass
+	Soft    bool
+}
+
 // Conditions are what a stored result depends on beside its key. In a record they say how it came about; in a look-up what is
 // asked for.
 type Conditions struct {
 	// Sandbox is the class it ran in, or the least that will do.
 	Sandbox SandboxClass
-	// Timeout and Memory (bytes) are the limits; zero means none.
-	Timeout time.Duration
-	Memory  int64
+	// Timeout, Memory and Disk (both in bytes) are the limits; zero means none.
+	Timeout      time.Duration
+	Memory, Disk int64
+	// Soft is set in a record if memory was limited by denying it: then an ordinary failure may be the doing of that limit, too. One on the
+	// disk always is of that kind.
+	Soft bool
 	// Machine identifies the machine on which it ran or is asked for.
 	Machine string
 }
@@ -106,8 +117,10 @@ func (c Conditions) Serve(s Status, want Conditions) (ok bool, reason string) {
 	switch {
 	case s == Timeout && limited(int64(c.Timeout), int64(want.Timeout)):
 		return false, "it had a timeout of " + c.Timeout.String()
-	case s == OOM && limited(c.Memory, want.Memory):
+	case (s == OOM || s != Pass && c.Soft && c.Memory > 0) && limited(c.Memory, want.Memory):
 		return false, "it had another memory limit"
+	case s != Pass && c.Disk > 0 && limited(c.Disk, want.Disk):
+		return false, "it had another limit on the disk"
 	}
 	return true, ""
 }
@@ -187,9 +200,32 @@ type Command struct {
 	// Network is whether the action may reach the network.
 	Network bool
 
-	// Timeout and Memory (bytes) are limits; they are in no key.
-	Timeout time.Duration
-	Memory  int64
+	// System is what of a system it finds beside that, and Root the tree that is its root directory, for SystemRoot.
+	System SystemKind
+	Root   Artifact
+
+	// Timeout, Memory, Disk (what it writes and leaves, both in bytes) and CPU (processors) are limits, zero for none; they are in no key.
+	Timeout      time.Duration
+	Memory, Disk int64
+	CPU          int
+	// Secrets are further variables of the environment. They are in no key, and their values in no log and no output.
+	Secrets []Secret
+}
+
+// SystemKind says what of a system a command finds beside its inputs and toolchains.
+type SystemKind uint8
+
+// The kinds of systems: that of the machine, nothing at all, or a root directory that is an artifact.
+const (
+	SystemHost SystemKind = iota
+	SystemNone
+	SystemRoot
+)
+
+// A Secret is a value that nothing may keep.
+type Secret struct {
+	// Name is that of the variable which holds it.
+	Name, Value string
 }
 
 // An Executor executes commands on this machine or elsewhere. All methods may be called concurrently.
@@ -197,6 +233,6 @@ type Executor interface {
 	// Execute runs c and collects its outs into the store. The result says how it ended, failure included; an error is trouble.
 	// When ctx ends, everything that c started ends before Execute returns.
 	Execute(ctx context.Context, c *Command) (*Result, error)
-	// Class returns the sandbox class in which it executes; before the first Execute it may not know that yet, and says SandboxNone.
-	Class() SandboxClass
+	// Guarantees returns what it can say of its commands; before the first Execute it may not know that yet, and guarantees nothing.
+	Guarantees() Guarantees
 }

@@ -13,7 +13,7 @@ import (
 )
 
 // ResultVersion is the first byte of an encoded Result. A reader that does not know it must take the record for a miss.
-const ResultVersion = 1
+const ResultVersion = 2
 
 // maxDepth bounds how deep encoded values nest.
 const maxDepth = 1000
@@ -34,7 +34,10 @@ func AppendResult(buf []byte, r *Result) []byte {
 		buf = appendString(buf, name)
 		buf = appendString(buf, r.Facts[name])
 	}
-	return binary.AppendVarint(buf, int64(r.Took))
+	for _, n := range []int64{int64(r.Took), int64(r.Used.User), int64(r.Used.System), r.Used.Memory} {
+		buf = binary.AppendVarint(buf, n)
+	}
+	return buf
 }
 
 // DecodeResult reads what AppendResult wrote, all of data. It keeps nothing of data.
@@ -48,8 +51,9 @@ func DecodeResult(data []byte) (*Result, error) {
 }
 
 func (d *decoder) result() *Result {
-	if v := d.byte(); v != ResultVersion {
-		d.failf("version %d is not known", v)
+	version := d.byte()
+	if version == 0 || version > ResultVersion {
+		d.failf("version %d is not known", version)
 	}
 	r := &Result{Status: Status(d.byte()), ExitCode: int(d.varint())}
 	if int(r.Status) >= len(statusNames) {
@@ -72,6 +76,9 @@ func (d *decoder) result() *Result {
 		}
 	}
 	r.Took = time.Duration(d.varint())
+	if version > 1 { // the first one did not know what an action used
+		r.Used = Usage{User: time.Duration(d.varint()), System: time.Duration(d.varint()), Memory: d.varint()}
+	}
 	return r
 }
 

@@ -208,8 +208,9 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 		b.Drain() // before the slot is free for another
 	}
 	conditions := p.Want
-	if p.Class != nil {
-		conditions.Sandbox = p.Class()
+	if p.Ran != nil {
+		g := p.Ran()
+		conditions.Sandbox, conditions.Soft = g.Sandbox, g.Soft
 	}
 	return &answer{result: r, conditions: conditions, took: time.Since(start), release: unlease}, nil
 }

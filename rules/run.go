@@ -61,7 +61,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	if err != nil {
 		return nil, err
 	}
-	c.Timeout, c.Memory = r.Timeout, int64(r.Memory)
+	c.Timeout, c.Memory, c.Disk, c.CPU = r.Timeout, int64(r.Memory), int64(r.Disk), r.CPU
 	if c.Timeout == 0 {
 		c.Timeout = defaultRunTimeout
 	}
@@ -71,8 +71,8 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 		Pool:    engine.CPUPool,
 		Slots:   r.CPU,
 		Retries: r.retries(2),
-		Want:    engine.Conditions{Timeout: c.Timeout, Memory: c.Memory, Machine: rt.Machine, Sandbox: rt.Sandbox},
-		Class:   rt.Executor.Class,
+		Want:    engine.Conditions{Timeout: c.Timeout, Memory: c.Memory, Disk: c.Disk, Machine: rt.Machine, Sandbox: rt.Sandbox},
+		Ran:     rt.Executor.Guarantees,
 		Fresh:   r.Cache == "no",
 		Shape:   r.shape(),
 	}

@@ -33,7 +33,9 @@ func newRunTest(t testing.TB) *runTest {
 	return rt
 }
 
-func (t *runTest) Class() engine.SandboxClass { return engine.SandboxNone }
+func (t *runTest) Guarantees() engine.Guarantees {
+	return engine.Guarantees{Sandbox: engine.SandboxNone}
+}
 
 func (t *runTest) Execute(context.Context, *engine.Command) (*engine.Result, error) {
 	r := *t.ran

@@ -64,14 +64,14 @@ func testResult(t *testing.T, c engine.ActionCache) {
 		Status: engine.Crash, ExitCode: 139,
 		Outs:   []engine.Output{{Path: "a/b", Artifact: engine.Artifact{Kind: engine.TreeKind, Digest: cas.Of([]byte("t")), Executable: true, Name: "n"}}},
 		Stdout: cas.Of([]byte("out")), Log: cas.Of([]byte("log")),
-		Facts: map[string]string{"sha256": "x"}, Took: time.Minute,
+		Facts: map[string]string{"sha256": "x"}, Took: time.Minute, Used: engine.Usage{User: 1, System: 2, Memory: 3},
 	}
 	for i, r := range []*engine.Result{{}, full} {
 		mustRecord(t, c, engine.Record{Key: key(i), Result: r, Preimage: []byte("rule: \"run 1\"\n")})
 	}
 	got := lookup(t, c, key(1), engine.Conditions{})
 	if got == nil || got.Status != full.Status || got.ExitCode != full.ExitCode || len(got.Outs) != 1 || got.Outs[0] != full.Outs[0] ||
-		got.Stdout != full.Stdout || got.Log != full.Log || got.Took != full.Took || !maps.Equal(got.Facts, full.Facts) {
+		got.Stdout != full.Stdout || got.Log != full.Log || got.Took != full.Took || got.Used != full.Used || !maps.Equal(got.Facts, full.Facts) {
 		t.Errorf("got %+v\nwant %+v", got, full)
 	}
 	if r := lookup(t, c, key(0), engine.Conditions{}); r == nil || r.Status != engine.Pass {
@@ -108,12 +108,17 @@ func testConditions(t *testing.T, c engine.ActionCache) {
 		{Machine: "m"},
 		{Sandbox: engine.SandboxFull, Timeout: time.Minute, Memory: 100, Machine: "m"},
 	}
-	for i, s := range statuses {
-		mustRecord(t, c, engine.Record{Key: key(i), Conditions: had, Result: result(s, "")})
-		for _, want := range wants {
-			should, _ := had.Serve(s, want)
-			if got := lookup(t, c, key(i), want); (got != nil) != should {
-				t.Errorf("%v asked for with %+v: found %v, want %v", s, want, got != nil, should)
+	soft := engine.Conditions{Memory: 100, Disk: 10, Machine: "m", Soft: true}
+	wants = append(wants, engine.Conditions{Memory: 100, Disk: 10, Machine: "m"}, engine.Conditions{Memory: 100, Disk: 11, Machine: "m"}, engine.Conditions{Disk: 10, Machine: "m"})
+	for h, had := range []engine.Conditions{had, soft} {
+		for i, s := range statuses {
+			k := key(h*len(statuses) + i)
+			mustRecord(t, c, engine.Record{Key: k, Conditions: had, Result: result(s, "")})
+			for _, want := range wants {
+				should, _ := had.Serve(s, want)
+				if got := lookup(t, c, k, want); (got != nil) != should {
+					t.Errorf("%v under %+v asked for with %+v: found %v, want %v", s, had, want, got != nil, should)
+				}
 			}
 		}
 	}

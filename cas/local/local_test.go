@@ -356,7 +356,7 @@ func TestRecordIsGolden(t *testing.T) {
 	l := open(t, t.TempDir())
 	got := l.encodeRecord(&engine.Record{Key: engine.Key{0xaa}, Conditions: engine.Conditions{Sandbox: engine.SandboxFull, Timeout: 5, Memory: 6, Machine: "m"}, Result: &engine.Result{ExitCode: 1}, Preimage: []byte("p")})
 	sum := recordSum(got[sumSize:])
-	want := fmt.Sprintf("%x", sum[:sumSize]) + "aa" + strings.Repeat("00", 31) + "01" + "0a" + "0c" + "016d" + "08" + "0100020000000000" + "00" + "70"
+	want := fmt.Sprintf("%x", sum[:sumSize]) + "aa" + strings.Repeat("00", 31) + "01" + "0a" + "0c" + "016d" + "0b" + "0200020000000000000000" + "00" + "70"
 	if fmt.Sprintf("%x", got) != want {
 		t.Errorf("got  %x\nwant %s", got, want)
 	}

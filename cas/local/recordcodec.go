@@ -26,10 +26,7 @@ const (
 // encodeRecord returns what decodeRecord reads.
 func (l *Local) encodeRecord(r *engine.Record) []byte {
 	buf := append(make([]byte, sumSize, 512+len(r.Preimage)), r.Key[:]...)
-	buf = append(buf, byte(r.Conditions.Sandbox))
-	buf = binary.AppendVarint(buf, int64(r.Conditions.Timeout))
-	buf = binary.AppendVarint(buf, r.Conditions.Memory)
-	buf = appendBytes(buf, r.Conditions.Machine)
+	buf = appendConditions(buf, &r.Conditions)
 	buf = appendBytes(buf, engine.AppendResult(nil, r.Result))
 	if small := l.shrinkPreimage(r.Preimage); small != nil {
 		buf = append(append(buf, preimageCompressed), small...)
@@ -39,6 +36,39 @@ func (l *Local) encodeRecord(r *engine.Record) []byte {
 	sum := recordSum(buf[sumSize:])
 	copy(buf, sum[:sumSize])
 	return buf
+}
+
+// The flags beside the class of the sandbox: whether a limit on the disk follows that on memory, and whether that one was soft.
+const (
+	hasDisk = 0x80
+	isSoft  = 0x40
+)
+
+func appendConditions(buf []byte, c *engine.Conditions) []byte {
+	first := byte(c.Sandbox)
+	if c.Soft {
+		first |= isSoft
+	}
+	if c.Disk != 0 {
+		first |= hasDisk
+	}
+	buf = binary.AppendVarint(append(buf, first), int64(c.Timeout))
+	buf = binary.AppendVarint(buf, c.Memory)
+	if c.Disk != 0 {
+		buf = binary.AppendVarint(buf, c.Disk)
+	}
+	return appendBytes(buf, c.Machine)
+}
+
+func (p *parser) conditions() (c engine.Conditions) {
+	first := p.byte()
+	c.Sandbox, c.Soft = engine.SandboxClass(first&^(hasDisk|isSoft)), first&isSoft != 0
+	c.Timeout, c.Memory = time.Duration(p.varint()), p.varint()
+	if first&hasDisk != 0 {
+		c.Disk = p.varint()
+	}
+	c.Machine = string(p.take(p.uvarint()))
+	return c
 }
 
 // minPreimage is the size below which a pre-image is not compressed: that would take half the time of recording a small result.
@@ -72,10 +102,7 @@ func decodeRecord(data []byte) (*engine.Record, error) {
 	p := parser{data: body}
 	r := new(engine.Record)
 	copy(r.Key[:], p.take(uint64(len(r.Key))))
-	r.Conditions.Sandbox = engine.SandboxClass(p.byte())
-	r.Conditions.Timeout = time.Duration(p.varint())
-	r.Conditions.Memory = p.varint()
-	r.Conditions.Machine = string(p.take(p.uvarint()))
+	r.Conditions = p.conditions()
 	result := p.take(p.uvarint())
 	r.Preimage = p.data
 	if p.short || len(p.data) == 0 || r.Conditions.Sandbox > engine.SandboxFull {

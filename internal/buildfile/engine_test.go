@@ -22,7 +22,9 @@ type fakeHost struct {
 	ran   []string
 }
 
-func (h *fakeHost) Class() engine.SandboxClass { return engine.SandboxNone }
+func (h *fakeHost) Guarantees() engine.Guarantees {
+	return engine.Guarantees{Sandbox: engine.SandboxNone}
+}
 
 func (h *fakeHost) Execute(ctx context.Context, c *engine.Command) (*engine.Result, error) {
 	line := strings.Join(c.Argv, " ") + " | " + c.Script

@@ -29,7 +29,7 @@ func TestBoxesAreNoStrays(t *testing.T) {
 	for range 3 {
 		for _, x := range []*sandbox.Executor{full, none} {
 			if r, err := x.Execute(context.Background(), sh("true")); err != nil || r.Status != engine.Pass {
-				t.Fatalf("class %v: %v, %v", x.Class(), r, err)
+				t.Fatalf("class %v: %v, %v", x.Guarantees().Sandbox, r, err)
 			}
 		}
 	}

@@ -103,8 +103,10 @@ func closeOnExec() {
 	}
 }
 
-// Class returns the class in which it executes.
-func (x *Executor) Class() engine.SandboxClass { return engine.SandboxClass(x.class.Load()) }
+// Guarantees returns what it can say of its commands.
+func (x *Executor) Guarantees() engine.Guarantees {
+	return engine.Guarantees{Sandbox: engine.SandboxClass(x.class.Load())}
+}
 
 // maxText is the most standard output, in bytes, that is kept for expressions to read.
 const maxText = 1 << 20
