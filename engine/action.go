@@ -208,8 +208,8 @@ type Command struct {
 	Timeout      time.Duration
 	Memory, Disk int64
 	CPU          int
-	// Secrets are further variables of the environment. They are in no key, and their values in no log and no output.
-	Secrets []Secret
+	// Secrets are further variables of the environment. They are in no key, and the values of the secrets in them in no log and no output.
+	Secrets map[string]Confidential
 }
 
 // SystemKind says what of a system a command finds beside its inputs and toolchains.
@@ -221,12 +221,6 @@ const (
 	SystemNone
 	SystemRoot
 )
-
-// A Secret is a value that nothing may keep.
-type Secret struct {
-	// Name is that of the variable which holds it.
-	Name, Value string
-}
 
 // An Executor executes commands on this machine or elsewhere. All methods may be called concurrently.
 type Executor interface {

@@ -21,6 +21,8 @@ type Options struct {
 	Observer Observer
 	// Jobs and Connections are the sizes of the pools; less than 1 means 1.
 	Jobs, Connections int
+	// Pools are further ones, by the names that plans know them by.
+	Pools map[string]PoolSpec
 	// Window is how many elements of a target may be under way, and how many may be finished ahead of the fastest reader. Less
 	// than 1 means 1.
 	Window int
@@ -60,8 +62,9 @@ type Want struct {
 type Build struct {
 	opts  Options
 	nodes map[Label]*node
-	cpu   *slots
-	net   *slots
+	cpu   *pool
+	net   *pool
+	pools map[string]*pool
 	spool func() (Spool, error)
 
 	flights   flights
@@ -89,13 +92,17 @@ func New(opts Options) *Build {
 	b := &Build{
 		opts:    opts,
 		nodes:   make(map[Label]*node, len(opts.Targets)),
-		cpu:     newSlots(opts.Jobs, drained),
-		net:     newSlots(opts.Connections, drained),
+		cpu:     newPool(PoolSpec{Limit: max(opts.Jobs, 1)}, drained),
+		net:     newPool(PoolSpec{Limit: max(opts.Connections, 1)}, drained),
+		pools:   make(map[string]*pool, len(opts.Pools)),
 		drained: drained,
 		counts:  make(map[Label]*Counts),
 	}
 	if opts.Spool != nil {
 		b.spool = sync.OnceValues(opts.Spool)
+	}
+	for name, spec := range opts.Pools {
+		b.pools[name] = newPool(spec, drained)
 	}
 	for _, t := range opts.Targets {
 		b.nodes[t.Label] = newNode(b, t)

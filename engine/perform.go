@@ -214,21 +214,3 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 	}
 	return &answer{result: r, conditions: conditions, took: time.Since(start), release: unlease}, nil
 }
-
-// slot waits for a slot of the plan's pool. Waiting ends when the build drains.
-func (b *Build) slot(ctx context.Context, v *view, p *Plan) (release func(), err error) {
-	var pool *slots
-	switch p.Pool {
-	case CPUPool:
-		pool = b.cpu
-	case NetPool:
-		pool = b.net
-	default:
-		return func() {}, ctx.Err()
-	}
-	n, err := pool.acquire(ctx, p.Slots, v.rank)
-	if err != nil {
-		return nil, err
-	}
-	return func() { pool.release(n) }, nil
-}

@@ -21,14 +21,14 @@ import (
 // Fetch are the attributes of a fetch: a download.
 type Fetch struct {
 	Common
-	URL        engine.Value      `hcl:"url,required" type:"string or list of strings" key:"no" doc:"Address (http, https, relative to a registry, or file: in the workspace), or a list of mirrors of it. null is unavailable."`
-	SHA256     *string           `hcl:"sha256" doc:"Expected SHA-256, in hexadecimal."`
-	BLAKE3     *string           `hcl:"blake3" doc:"Expected BLAKE3, in hexadecimal."`
-	Integrity  *string           `hcl:"integrity" doc:"Expected digest as in HTML (sha256-…, sha384-…, sha512-…), or h1: of a Go module."`
-	Unpack     engine.Value      `hcl:"unpack" type:"bool or string" default:"false" doc:"true, or a format such as \"tar.gz\"."`
-	Strip      engine.Value      `hcl:"strip" type:"number or string" doc:"How many leading path elements to drop, or a prefix that every entry must have."`
-	Executable []string          `hcl:"executable" doc:"Globs of the files that get the executable bit."`
-	Headers    map[string]string `hcl:"headers" key:"no" doc:"Headers of the request. With the address they identify what is pinned."`
+	URL        engine.Value                   `hcl:"url,required" type:"string or list of strings" key:"no" doc:"Address (http, https, relative to a registry, or file: in the workspace), or a list of mirrors of it. null is unavailable."`
+	SHA256     *string                        `hcl:"sha256" doc:"Expected SHA-256, in hexadecimal."`
+	BLAKE3     *string                        `hcl:"blake3" doc:"Expected BLAKE3, in hexadecimal."`
+	Integrity  *string                        `hcl:"integrity" doc:"Expected digest as in HTML (sha256-…, sha384-…, sha512-…), or h1: of a Go module."`
+	Unpack     engine.Value                   `hcl:"unpack" type:"bool or string" default:"false" doc:"true, or a format such as \"tar.gz\"."`
+	Strip      engine.Value                   `hcl:"strip" type:"number or string" doc:"How many leading path elements to drop, or a prefix that every entry must have."`
+	Executable []string                       `hcl:"executable" doc:"Globs of the files that get the executable bit."`
+	Headers    map[string]engine.Confidential `hcl:"headers" key:"no" doc:"Headers of the request; they may hold secrets. With the address they, but for the secrets in them, identify what is pinned."`
 }
 
 // fetchTimeout is the longest time of a download, unless `timeout` says otherwise.
@@ -58,12 +58,12 @@ func (r *Fetch) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan,
 	}
 	f.local = local
 	p := engine.Plan{
-		Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries),
+		Action: f, Pool: engine.NetPool, Pools: r.Pool, Retries: r.retries(netRetries),
 		Shape: engine.OutSpec{Path: f.name, Dir: f.unpack != nil},
 		Ahead: sizeOf,
 	}
 	if len(local) == len(urls) {
-		p.Pool, p.Trivial = engine.NoPool, true
+		p.Pool, p.Pools, p.Trivial = engine.NoPool, nil, true
 	}
 	if file, ok := local[urls[0]]; ok && f.want.isZero() {
 		f.want = checksum{"blake3", file.Digest.Hex()}
@@ -90,7 +90,7 @@ func (f *fetch) plan(ctx context.Context, p engine.Plan) (*engine.Plan, error) {
 		return nil, err
 	}
 	f.had = o.Result
-	p.Pool, p.Always, p.Fresh = engine.NoPool, true, true // the work is done, and was done in this build
+	p.Pool, p.Pools, p.Always, p.Fresh = engine.NoPool, nil, true, true // the work is done, and was done in this build
 	return &p, nil
 }
 
@@ -295,7 +295,7 @@ func lastElement(address string) string {
 func (f *fetch) request() string {
 	lines := []string{f.urls[0]}
 	for _, name := range slices.Sorted(maps.Keys(f.headers)) {
-		lines = append(lines, name+": "+f.headers[name])
+		lines = append(lines, name+": "+f.headers[name].String())
 	}
 	return strings.Join(lines, "\n")
 }

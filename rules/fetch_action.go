@@ -13,6 +13,7 @@ import (
 
 	"cbuild/cas"
 	"cbuild/engine"
+	"cbuild/internal/mask"
 	"cbuild/rules/archive"
 	"cbuild/rules/download"
 	"cbuild/rules/registry"
@@ -24,7 +25,7 @@ type fetch struct {
 	self    Self
 	urls    []string
 	local   map[string]engine.Artifact // those of urls that are files of the workspace
-	headers map[string]string
+	headers map[string]engine.Confidential
 	want    checksum // zero if nothing is known yet
 	pinned  bool     // whether want is what the lock says
 	timeout time.Duration
@@ -193,7 +194,7 @@ func (f *fetch) once(ctx context.Context, url string, file *os.File) (*received,
 func (f *fetch) copy(ctx context.Context, url string, w io.Writer) (int64, error) {
 	source, ok := f.local[url]
 	if !ok {
-		return f.rt.Client.Copy(ctx, w, download.Request{URL: url, Headers: f.headers, Timeout: f.timeout, Local: true})
+		return f.send(ctx, url, w)
 	}
 	r, err := f.rt.Store.Open(ctx, source.Digest)
 	if errors.Is(err, cas.ErrNotFound) {
@@ -205,6 +206,26 @@ func (f *fetch) copy(ctx context.Context, url string, w io.Writer) (int64, error
 	n, err := io.Copy(w, r)
 	return n, errors.Join(err, r.Close())
 }
+
+// send asks a server for url and writes the answer to w. An answer that holds a secret which was sent would be kept, so it is refused.
+func (f *fetch) send(ctx context.Context, url string, w io.Writer) (int64, error) {
+	headers, secrets, err := engine.RevealAll(ctx, f.headers)
+	if err != nil {
+		return 0, err
+	}
+	finder := mask.New(secrets).Finder()
+	if len(secrets) > 0 {
+		w = io.MultiWriter(w, finder)
+	}
+	n, err := f.rt.Client.Copy(ctx, w, download.Request{URL: url, Headers: headers, Timeout: f.timeout, Local: true})
+	if err == nil && finder.Found() {
+		return n, errEcho
+	}
+	return n, err
+}
+
+// errEcho says that an answer can't be kept.
+var errEcho = errors.New("the answer holds a secret that was sent, and it would be kept")
 
 // result stores what file holds.
 func (f *fetch) result(ctx context.Context, file *os.File, got *received, begun time.Time) (*engine.Result, error) {

@@ -146,7 +146,7 @@ func TestMirrorsAndHeaders(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			*asked = nil
 			n.pins.byID = nil
-			r, err := n.do(rt, &rules.Fetch{URL: values(c.urls...), SHA256: c.sum, Headers: map[string]string{"Token": "secret"}})
+			r, err := n.do(rt, &rules.Fetch{URL: values(c.urls...), SHA256: c.sum, Headers: map[string]engine.Confidential{"Token": engine.Plain("secret")}})
 			if (err != nil) != (c.err != "") || err != nil && !strings.Contains(err.Error(), c.err) {
 				t.Fatalf("error %v", err)
 			}
@@ -161,7 +161,7 @@ func TestMirrorsAndHeaders(t *testing.T) {
 	// Another header is another request, so that it has a pin of its own.
 	n.pins.byID = nil
 	for _, token := range []string{"a", "b"} {
-		if _, err := n.do(rt, &rules.Fetch{URL: base + "/good.txt", Headers: map[string]string{"Token": token}}); err != nil {
+		if _, err := n.do(rt, &rules.Fetch{URL: base + "/good.txt", Headers: map[string]engine.Confidential{"Token": engine.Plain(token)}}); err != nil {
 			t.Fatal(err)
 		}
 	}

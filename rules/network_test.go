@@ -488,7 +488,7 @@ func TestKeyOfAFetch(t *testing.T) {
 		"another host":     {URL: "https://two.example/b.zip", SHA256: &sum, Unpack: true},
 		"a format":         {URL: "https://two.example/b", SHA256: &sum, Unpack: "zip"},
 		"mirrors":          {URL: values("https://one.example/a.zip", "https://two.example/b.zip"), SHA256: &sum, Unpack: true},
-		"headers":          {URL: "https://one.example/a.zip", SHA256: &sum, Unpack: true, Headers: map[string]string{"A": "b"}},
+		"headers":          {URL: "https://one.example/a.zip", SHA256: &sum, Unpack: true, Headers: map[string]engine.Confidential{"A": engine.Plain("b")}},
 		"a prefix's slash": nil,
 	} {
 		if same != nil && key(same) != base {

@@ -18,14 +18,14 @@ import (
 // Query are the attributes of a query: a question to a registry or to any server, whose answer is a collection of items.
 type Query struct {
 	Common
-	Registry string            `hcl:"registry" one:"go" later:"npm crates.io pypi debian github-releases" doc:"Name of a registry; else write url and items."`
-	Args     engine.Value      `hcl:"args" type:"object" doc:"What is asked of the registry."`
-	URL      engine.Value      `hcl:"url" type:"string or object" doc:"Address of the first page, or an object of several starts, each followed on its own."`
-	Items    PageExpr          `hcl:"items" key:"no" doc:"The items of a page: an object, or a for expression, over page."`
-	Next     PageExpr          `hcl:"next" key:"no" default:"the Link header with rel=next" doc:"Address of the next page, relative or not, or null."`
-	Headers  map[string]string `hcl:"headers" doc:"Headers of the requests to the first host."`
-	MaxAge   time.Duration     `hcl:"max_age" key:"no" doc:"Pinned answers that are older are asked for again."`
-	Pin      string            `hcl:"pin" key:"no" one:"full digest" default:"\"full\" up to 1 MiB" doc:"\"full\": the answers themselves lie beside the lock file; \"digest\": only their digests."`
+	Registry string                         `hcl:"registry" one:"go" later:"npm crates.io pypi debian github-releases" doc:"Name of a registry; else write url and items."`
+	Args     engine.Value                   `hcl:"args" type:"object" doc:"What is asked of the registry."`
+	URL      engine.Value                   `hcl:"url" type:"string or object" doc:"Address of the first page, or an object of several starts, each followed on its own."`
+	Items    PageExpr                       `hcl:"items" key:"no" doc:"The items of a page: an object, or a for expression, over page."`
+	Next     PageExpr                       `hcl:"next" key:"no" default:"the Link header with rel=next" doc:"Address of the next page, relative or not, or null."`
+	Headers  map[string]engine.Confidential `hcl:"headers" doc:"Headers of the requests to the first host; they may hold secrets."`
+	MaxAge   time.Duration                  `hcl:"max_age" key:"no" doc:"Pinned answers that are older are asked for again."`
+	Pin      string                         `hcl:"pin" key:"no" one:"full digest" default:"\"full\" up to 1 MiB" doc:"\"full\": the answers themselves lie beside the lock file; \"digest\": only their digests."`
 }
 
 // Plan implements Spec. A query has no action of its own.

@@ -64,7 +64,7 @@ func (a *asker) answer(ctx context.Context, request string, do func(context.Cont
 		}
 	}
 	q := &question{rt: a.rt, do: do, timeout: a.Timeout}
-	o := a.self.View.Perform(ctx, request, &engine.Plan{Action: q, Pool: engine.NetPool, Retries: a.retries(netRetries)})
+	o := a.self.View.Perform(ctx, request, &engine.Plan{Action: q, Pool: engine.NetPool, Pools: a.Pool, Retries: a.retries(netRetries)})
 	if o.Err != nil {
 		return nil, o.Err
 	}

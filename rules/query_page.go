@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"cbuild/engine"
+	"cbuild/internal/mask"
 	"cbuild/rules/download"
 	"cbuild/rules/registry"
 )
@@ -292,20 +293,24 @@ func (a *asker) page(ctx context.Context, p *Page, home string) error {
 }
 
 // pageRequest identifies what is asked: the address and the headers.
-func pageRequest(address string, headers map[string]string) string {
+func pageRequest(address string, headers map[string]engine.Confidential) string {
 	lines := []string{address}
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		lines = append(lines, name+": "+headers[name])
+		lines = append(lines, name+": "+headers[name].String())
 	}
 	return strings.Join(lines, "\n")
 }
 
 // get asks for address and returns the answer in its canonical form.
-func (a *asker) get(ctx context.Context, address string, headers map[string]string, wants func(int) bool) ([]byte, error) {
+func (a *asker) get(ctx context.Context, address string, headers map[string]engine.Confidential, wants func(int) bool) ([]byte, error) {
 	var body bytes.Buffer
 	var got pageAnswer
-	_, err := a.rt.Client.Copy(ctx, &body, download.Request{
-		URL: address, Headers: headers, Max: maxPage, Timeout: a.Timeout, Wants: wants,
+	sent, secrets, err := engine.RevealAll(ctx, headers)
+	if err != nil {
+		return nil, err
+	}
+	_, err = a.rt.Client.Copy(ctx, &body, download.Request{
+		URL: address, Headers: sent, Max: maxPage, Timeout: a.Timeout, Wants: wants,
 		Head: func(code int, h http.Header, final *url.URL) {
 			got.Status, got.Headers = code, keptHeaders(h)
 			if at := final.String(); at != address {
@@ -320,7 +325,12 @@ func (a *asker) get(ctx context.Context, address string, headers map[string]stri
 		return nil, fmt.Errorf("%s is not UTF-8 text", address)
 	}
 	got.Text = body.String()
-	return encodeJSON(got)
+	answer, err := encodeJSON(got)
+	finder := mask.New(secrets).Finder()
+	if _, _ = finder.Write(answer); finder.Found() {
+		return nil, fmt.Errorf("%s: %w", address, errEcho)
+	}
+	return answer, err
 }
 
 // passingHeaders differ between equal answers, or are nobody's business. Those that begin with one of passingPrefixes, too.

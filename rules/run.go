@@ -17,23 +17,24 @@ import (
 // Run are the attributes of a run: a command with declared inputs and outputs.
 type Run struct {
 	Common
-	Command      []engine.Text          `hcl:"command" doc:"Program and arguments, started without a shell. A run has either command or script."`
-	Script       *engine.Text           `hcl:"script" doc:"Text of a script, written to a file whose path is appended to shell."`
-	Shell        []engine.Text          `hcl:"shell" default:"[\"sh\", \"-eu\"]" doc:"What runs the script."`
-	Inputs       []engine.Input         `hcl:"inputs,source" doc:"Files and artifacts that it sees. In a map each stands at its name; a list as a member, or a name with a trailing slash, makes the name a directory."`
-	With         []engine.Text          `hcl:"with,source" doc:"Present and in the key like inputs, but not in $in: headers, data."`
-	Tools        []string               `hcl:"tools" doc:"Programs of the host that it starts besides its command; they are in the key with the packages that own them."`
-	Env          map[string]engine.Text `hcl:"env" doc:"Environment variables."`
-	PassEnv      []string               `hcl:"pass_env" doc:"Variables taken from the environment of cbuild; their values are in the key."`
-	Dir          string                 `hcl:"dir" default:"the run's directory" doc:"Directory in which it starts."`
-	Stdin        *engine.Text           `hcl:"stdin" default:"nothing" doc:"Text, or one file, for standard input."`
-	Toolchains   []engine.Toolchain     `hcl:"toolchains" doc:"Toolchains whose programs come first in PATH, in the order of the list."`
-	Out          engine.Shape           `hcl:"out,shape" default:"stdout" doc:"Promised outputs. A trailing slash promises a directory; optional(\"p\") may be missing."`
-	Stdout       string                 `hcl:"stdout" doc:"Out that captures standard output; it is out when out is absent."`
-	Network      bool                   `hcl:"network" default:"false" doc:"Whether it may use the network. Then what is not a pass is never reused."`
-	Platform     map[string]string      `hcl:"platform" doc:"Properties of the platform that it needs."`
-	System       engine.Value           `hcl:"system" type:"string or list of strings" default:"\"host\"" doc:"\"host\", or a list of host packages added to it."`
-	AllowFailure bool                   `hcl:"allow_failure" key:"no" default:"false" doc:"A failure is a result like any other and is reused."`
+	Command      []engine.Text                  `hcl:"command" doc:"Program and arguments, started without a shell. A run has either command or script."`
+	Script       *engine.Text                   `hcl:"script" doc:"Text of a script, written to a file whose path is appended to shell."`
+	Shell        []engine.Text                  `hcl:"shell" default:"[\"sh\", \"-eu\"]" doc:"What runs the script."`
+	Inputs       []engine.Input                 `hcl:"inputs,source" doc:"Files and artifacts that it sees. In a map each stands at its name; a list as a member, or a name with a trailing slash, makes the name a directory."`
+	With         []engine.Text                  `hcl:"with,source" doc:"Present and in the key like inputs, but not in $in: headers, data."`
+	Tools        []string                       `hcl:"tools" doc:"Programs of the host that it starts besides its command; they are in the key with the packages that own them."`
+	Env          map[string]engine.Text         `hcl:"env" doc:"Environment variables."`
+	PassEnv      []string                       `hcl:"pass_env" doc:"Variables taken from the environment of cbuild; their values are in the key."`
+	Dir          string                         `hcl:"dir" default:"the run's directory" doc:"Directory in which it starts."`
+	Stdin        *engine.Text                   `hcl:"stdin" default:"nothing" doc:"Text, or one file, for standard input."`
+	Toolchains   []engine.Toolchain             `hcl:"toolchains" doc:"Toolchains whose programs come first in PATH, in the order of the list."`
+	Out          engine.Shape                   `hcl:"out,shape" default:"stdout" doc:"Promised outputs. A trailing slash promises a directory; optional(\"p\") may be missing."`
+	Stdout       string                         `hcl:"stdout" doc:"Out that captures standard output; it is out when out is absent."`
+	SecretEnv    map[string]engine.Confidential `hcl:"secret_env" key:"no" doc:"Environment variables that hold secrets. Their values are in no key and no log, and an out that holds one is refused."`
+	Network      bool                           `hcl:"network" default:"false" doc:"Whether it may use the network. Then what is not a pass is never reused."`
+	Platform     map[string]string              `hcl:"platform" doc:"Properties of the platform that it needs."`
+	System       engine.Value                   `hcl:"system" type:"string or list of strings" default:"\"host\"" doc:"\"host\", or a list of host packages added to it."`
+	AllowFailure bool                           `hcl:"allow_failure" key:"no" default:"false" doc:"A failure is a result like any other and is reused."`
 }
 
 // baseEnv is the environment of every run, before toolchains and the target's own.
@@ -61,6 +62,9 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	if err != nil {
 		return nil, err
 	}
+	if c.Secrets, err = r.secretEnv(); err != nil {
+		return nil, err
+	}
 	c.Timeout, c.Memory, c.Disk, c.CPU = r.Timeout, int64(r.Memory), int64(r.Disk), r.CPU
 	if c.Timeout == 0 {
 		c.Timeout = defaultRunTimeout
@@ -69,6 +73,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	p := &engine.Plan{
 		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor, sources: rt.Sources, uses: rt.Uses},
 		Pool:    engine.CPUPool,
+		Pools:   r.Pool,
 		Slots:   r.CPU,
 		Retries: r.retries(2),
 		Want:    engine.Conditions{Timeout: c.Timeout, Memory: c.Memory, Disk: c.Disk, Machine: rt.Machine, Sandbox: rt.Sandbox},
@@ -83,6 +88,16 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 		p.Reuse = func(*engine.Result) bool { return true }
 	}
 	return p, nil
+}
+
+// secretEnv returns the variables that hold secrets. One without any would be an input that is in no key.
+func (r *Run) secretEnv() (map[string]engine.Confidential, error) {
+	for _, name := range slices.Sorted(maps.Keys(r.SecretEnv)) {
+		if !r.SecretEnv[name].HasSecret() {
+			return nil, invalidf("secret_env: %s holds no secret, and would be in no key: write it in env", name)
+		}
+	}
+	return r.SecretEnv, nil
 }
 
 // retries returns the attribute, or n if it is absent.
@@ -126,6 +141,9 @@ func (r *Run) command(l *layout, self Self) (*engine.Command, error) {
 		if v, ok := l.rt.Env(name); ok {
 			env[name] = v
 		}
+	}
+	for name := range r.SecretEnv {
+		delete(env, name) // what counts is the secret
 	}
 	if r.Stdin != nil {
 		if c.Stdin, err = l.stdin(*r.Stdin); err != nil {

@@ -67,7 +67,7 @@ func (r *Toolchain) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.P
 			return nil, err
 		}
 	}
-	return f.plan(ctx, engine.Plan{Action: f, Pool: engine.NetPool, Retries: r.retries(netRetries), Shape: engine.OutSpec{Path: f.name, Dir: true}, Ahead: sizeOf})
+	return f.plan(ctx, engine.Plan{Action: f, Pool: engine.NetPool, Pools: r.Pool, Retries: r.retries(netRetries), Shape: engine.OutSpec{Path: f.name, Dir: true}, Ahead: sizeOf})
 }
 
 // ask learns the checksum of f from the checksum database and pins it. It leaves f without one where the database is not to be asked.
@@ -77,7 +77,7 @@ func (r *Toolchain) ask(ctx context.Context, f *fetch, version string) error {
 		return &engine.InvalidError{Err: errors.New("kind: there is no registry go")}
 	}
 	q := &h1Question{reg: reg, address: f.urls[0], version: version, timeout: r.Timeout}
-	o := f.self.View.Perform(ctx, "checksum of "+f.urls[0], &engine.Plan{Action: q, Pool: engine.NetPool, Retries: r.retries(netRetries)})
+	o := f.self.View.Perform(ctx, "checksum of "+f.urls[0], &engine.Plan{Action: q, Pool: engine.NetPool, Pools: r.Pool, Retries: r.retries(netRetries)})
 	if o.Err != nil {
 		return o.Err
 	}

@@ -23,8 +23,13 @@ func (r *Run) checkWords(c *engine.Command) error {
 			return invalidf("%s: the argument %q holds a NUL, which no program takes", attr, arg)
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(r.SecretEnv)) {
+		if badName(name) {
+			return invalidf("secret_env: %q is no name of a variable", name)
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(r.Env)) {
-		if name == "" || strings.ContainsAny(name, "=\x00") {
+		if badName(name) {
 			return invalidf("env: %q is no name of a variable", name)
 		}
 		if strings.ContainsRune(r.Env[name].Render(func(engine.Artifact) string { return "" }), 0) {
@@ -33,3 +38,6 @@ func (r *Run) checkWords(c *engine.Command) error {
 	}
 	return nil
 }
+
+// badName reports whether no variable of the environment can have the name.
+func badName(name string) bool { return name == "" || strings.ContainsAny(name, "=\x00") }

@@ -125,7 +125,7 @@ func (r *run) prepare() {
 	r.build = engine.New(engine.Options{
 		Targets: r.workspace.Targets, Cache: &forgetful{Local: r.store, notes: &r.notes}, Leases: r.store,
 		Observer: &guarded{withObserverFaults(r.observer), r.cli},
-		Jobs:     f.jobs, Connections: f.connections, Window: window, DiskAhead: f.diskAhead,
+		Jobs:     f.jobs, Connections: f.connections, Pools: r.workspace.Pools(), Window: window, DiskAhead: f.diskAhead,
 		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
 	})
 	r.breakage.then(r.build.Drain)

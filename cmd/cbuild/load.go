@@ -26,7 +26,7 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 		all = append(all, a)
 	}
 	w, diags := buildfile.Load(buildfile.Options{
-		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Kinds: rules.Kinds(), Version: version,
+		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Output: secretOutput, Kinds: rules.Kinds(), Version: version,
 		Fields: func(name string) []string {
 			if name == "go" {
 				return registry.NewGo(registry.GoOptions{}).Fields()

@@ -31,9 +31,9 @@ type expr struct {
 	each *hcl.Range
 	// files is set if it reads files of the workspace.
 	files bool
-	// status is set if it mentions page.status.
-	status bool
-	bad    bool
+	// status is set if it mentions page.status, secret if it mentions a secret.
+	status, secret bool
+	bad            bool
 }
 
 // constant reports whether e has the same value in every evaluation.
@@ -50,6 +50,7 @@ func (e *expr) merge(part *expr, attr string, spine bool) {
 	}
 	e.files = e.files || part.files
 	e.status = e.status || part.status
+	e.secret = e.secret || part.secret
 	e.bad = e.bad || part.bad
 }
 
@@ -89,6 +90,8 @@ type allow struct {
 	page bool
 	// targets is false where no target may be mentioned, as in a variable.
 	targets bool
+	// secrets is set where a secret may be mentioned.
+	secrets bool
 }
 
 // A compiler replaces the references of one expression by nodes, and collects what is wrong with them.
@@ -274,7 +277,11 @@ func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return c.constant(e, root, steps)
 	case "page":
 		return c.page(e, root, steps)
-	case "param", "secret", "pool", "import", "rule":
+	case "secret":
+		return c.secret(e, root, steps)
+	case "pool":
+		return c.poolRef(e, root, steps)
+	case "param", "import", "rule":
 		c.mistake(root.SrcRange, root.Name+" is not yet supported", "This version of cbuild has no "+root.Name+" references.")
 		return e
 	}
@@ -291,7 +298,7 @@ func (c *compiler) unknownRoot(root hcl.TraverseRoot, steps []step) {
 			"${…} is evaluated by cbuild. For a variable of the shell write $${%s} or $%s.", root.Name, root.Name))
 		return
 	}
-	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "path", "self"}, sortedKeys(c.pkg.ws.kinds)...)
+	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "path", "pool", "secret", "self"}, sortedKeys(c.pkg.ws.kinds)...)
 	if len(steps) > 0 {
 		if name, ok := steps[0].word(); ok {
 			if t := c.pkg.targets[name]; t != nil {
@@ -353,6 +360,9 @@ func (c *compiler) local(e hclsyntax.Expression, root hcl.TraverseRoot, steps []
 		return e
 	}
 	c.out.merge(compiled, c.attr, spine && len(steps) == 1)
+	if compiled.secret {
+		c.mentions(root.SrcRange, "local."+name)
+	}
 	switch {
 	case compiled.each == nil || c.t == nil:
 	case !c.allow.each:

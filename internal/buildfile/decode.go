@@ -16,6 +16,8 @@ import (
 )
 
 var (
+	typeConfidential = reflect.TypeFor[map[string]engine.Confidential]()
+
 	typeToolchains = reflect.TypeFor[[]engine.Toolchain]()
 	typeRows       = reflect.TypeFor[rules.Rows]()
 	typeExpr       = reflect.TypeFor[rules.Expr]()
@@ -59,6 +61,10 @@ func (s *scope) decode(dst reflect.Value, v cty.Value) error {
 		return s.decodeTexts(p, v)
 	case *map[string]engine.Text:
 		return decodeMap(p, v, func(e cty.Value) (t engine.Text, err error) { return t, s.decodeText(&t, e) })
+	case *map[string]engine.Confidential:
+		return decodeMap(p, v, s.confidential)
+	case *rules.Pools:
+		return decodePools(p, v)
 	case *[]engine.Input:
 		return s.decodeInputs(p, v)
 	case *[]engine.Toolchain:
@@ -148,10 +154,14 @@ func describe(v cty.Value) string {
 		return "an instance"
 	case t == optionalType:
 		return "optional()"
+	case t == poolType:
+		return "a pool"
 	case isObject(v):
 		return "an object"
 	case isList(v):
 		return "a list"
+	case t == cty.String && hasSecret(v.AsString()):
+		return "a secret"
 	case t == cty.String && hasMarks(v.AsString()):
 		return "an artifact"
 	case t == cty.String:

@@ -142,6 +142,8 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[engine.Text]():            "text",
 	reflect.TypeFor[[]engine.Text]():          "list of texts",
 	reflect.TypeFor[map[string]engine.Text](): "map of texts",
+	reflect.TypeFor[rules.Pools]():            "`pool.NAME`, or a list of them",
+	typeConfidential:                          "map of strings and secrets",
 	reflect.TypeFor[[]engine.Input]():         "list, or map of destinations",
 	reflect.TypeFor[[]rules.Normalization]():  "list of `{ pattern, replace }`",
 	reflect.TypeFor[map[string]string]():      "map of strings",

@@ -40,10 +40,9 @@ type field struct {
 // commonAttrs are the attributes of all targets that are handled here.
 var commonAttrs = []string{"description", "for_each", "matrix", "private", "tags", "where"}
 
-// laterAttrs are attributes of the language that this version does not have; "" holds those of every rule.
+// laterAttrs are attributes of the language that this version does not have.
 var laterAttrs = map[string][]string{
-	"":          {"pool"},
-	"run":       {"depfile", "secret_env"},
+	"run":       {"depfile"},
 	"toolchain": {"archives", "bin", "components", "env"},
 	"collate":   {"template"},
 }

@@ -35,6 +35,9 @@ type Options struct {
 	VarFiles []string
 	// LookupEnv looks up CBUILD_VAR_NAME and the `env` of variables; nil means an empty environment.
 	LookupEnv func(string) (string, bool)
+	// Output returns what a command prints on its standard output, for the `command` of secrets; dir is where it starts. Nil means that
+	// there are no commands.
+	Output func(ctx context.Context, dir string, argv []string) (string, error)
 	// Kinds are the rules.
 	Kinds []rules.Kind
 	// Fields returns the fields of the items of a registry; nil, or a nil result, means that they are not known.
@@ -83,6 +86,7 @@ type Workspace struct {
 	files    *files
 	ignore   []string
 	varFiles map[string]fileValue
+	secrets  []*engine.Secret
 	rt       atomic.Pointer[rules.Runtime]
 	read     func(ctx context.Context, rt *rules.Runtime, row *engine.Row, o *engine.Outcome, name string) (engine.Value, error)
 	defaults []*target
@@ -101,6 +105,8 @@ type pkg struct {
 
 	variables map[string]*variable
 	locals    map[string]*local
+	secrets   map[string]*secret
+	pools     map[string]*pool
 	targets   map[string]*target
 	order     []*target
 	root      *hclsyntax.Block

@@ -43,7 +43,7 @@ func (p *pkg) compileLocal(l *local, user *compiler, rng hcl.Range) *expr {
 	}
 	if l.compiled == nil {
 		l.open = true
-		l.compiled = p.compile(l.attr.Expr, nil, "local."+l.name, allow{each: true, axes: true, targets: true}, false)
+		l.compiled = p.compile(l.attr.Expr, nil, "local."+l.name, allow{each: true, axes: true, targets: true, secrets: true}, false)
 		l.open = false
 	}
 	return l.compiled
@@ -54,7 +54,7 @@ func (p *pkg) compileLocals() {
 	for _, name := range sortedKeys(p.locals) {
 		if l := p.locals[name]; l.compiled == nil {
 			l.open = true
-			l.compiled = p.compile(l.attr.Expr, nil, "local."+name, allow{each: true, axes: true, targets: true}, false)
+			l.compiled = p.compile(l.attr.Expr, nil, "local."+name, allow{each: true, axes: true, targets: true, secrets: true}, false)
 			l.open = false
 		}
 	}

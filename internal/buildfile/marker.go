@@ -56,8 +56,9 @@ func (s *scope) mark(a engine.Artifact) string {
 	return markPrefix + strconv.Itoa(len(s.artifacts)-1) + markClose
 }
 
-// text splits an evaluated string at its markers.
+// text splits an evaluated string at the markers of artifacts. Secrets, which stand only where no Text is wanted, become their names.
 func (s *scope) text(str string) engine.Text {
+	str = s.named(str)
 	if !strings.Contains(str, markPrefix) {
 		return engine.Literal(str)
 	}

@@ -135,7 +135,7 @@ func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 	}
 	p := &pkg{
 		ws: w, dir: dir, diags: diags, src: &source{name: rel, data: data},
-		variables: make(map[string]*variable), locals: make(map[string]*local), targets: make(map[string]*target),
+		variables: make(map[string]*variable), locals: make(map[string]*local), secrets: make(map[string]*secret), pools: make(map[string]*pool), targets: make(map[string]*target),
 	}
 	w.packages[dir] = p
 	start := hcl.Range{Filename: rel, Start: hcl.InitialPos, End: hcl.InitialPos}
@@ -192,7 +192,7 @@ func (w *Workspace) blockLabels(blockType string) (n int, known bool) {
 	switch {
 	case blockType == "cbuild" || blockType == "locals":
 		return 0, true
-	case rule || blockType == "variable" || slices.Contains(laterBlocks, blockType):
+	case rule || slices.Contains([]string{"variable", "secret", "pool"}, blockType) || slices.Contains(laterBlocks, blockType):
 		return 1, true
 	}
 	return 0, false
@@ -218,7 +218,7 @@ func markRange(s *source) hcl.Range {
 	return r
 }
 
-var laterBlocks = []string{"function", "secret", "pool", "import", "rule"}
+var laterBlocks = []string{"function", "import", "rule"}
 
 // declare notes what body declares.
 func (p *pkg) declare(body *hclsyntax.Body) {
@@ -247,12 +247,16 @@ func (p *pkg) declareBlock(b *hclsyntax.Block) {
 		p.declareVariable(b)
 	case b.Type == "locals":
 		p.declareLocals(b)
+	case b.Type == "secret":
+		p.declareSecret(b)
+	case b.Type == "pool":
+		p.declarePool(b)
 	case isRule:
 		p.declareTarget(b)
 	case slices.Contains(laterBlocks, b.Type):
 		p.diags.add(p.src, b.TypeRange, fmt.Sprintf("The block %q is not yet supported", b.Type), "This version of cbuild does not have it.")
 	default:
-		known := append(append([]string{"cbuild", "variable", "locals"}, sortedKeys(p.ws.kinds)...), laterBlocks...)
+		known := append(append([]string{"cbuild", "variable", "locals", "secret", "pool"}, sortedKeys(p.ws.kinds)...), laterBlocks...)
 		p.diags.add(p.src, b.TypeRange, fmt.Sprintf("Unknown block %q", b.Type), didYouMean(b.Type, slices.Values(known), oneOf("A block is one of", known)))
 	}
 }

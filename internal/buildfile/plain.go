@@ -28,6 +28,8 @@ func (s *scope) plain(v cty.Value) (engine.Value, error) {
 		return plainNumber(v.AsBigFloat()), nil
 	case t == cellType:
 		return v.EncapsulatedValue().(*cell).asRow(), nil
+	case t == poolType:
+		return v.EncapsulatedValue().(*pool).name(), nil
 	case t.IsCapsuleType():
 		return nil, errors.New("optional() is for out only")
 	case t.IsMapType() || t.IsObjectType():
@@ -63,6 +65,9 @@ func (s *scope) plainString(str string) (engine.Value, error) {
 		return str, nil
 	}
 	t := s.text(str)
+	if lit, ok := t.IsLiteral(); ok {
+		return lit, nil
+	}
 	if a, ok := t.Single(); ok {
 		return a, nil
 	}

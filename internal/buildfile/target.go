@@ -76,6 +76,8 @@ func attr(t *target, name string) *hclsyntax.Attribute { return t.block.Body.Att
 func (w *Workspace) compileTargets(diags *Diagnostics) {
 	for _, dir := range sortedKeys(w.packages) {
 		p := w.packages[dir]
+		p.resolveSecrets()
+		p.resolvePools()
 		p.compileLocals()
 		for _, t := range p.order {
 			p.compileBody(t)
@@ -203,7 +205,7 @@ func (p *pkg) compileWhere(t *target, a *hclsyntax.Attribute) {
 func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 	f := t.kind.byName[a.Name]
 	if f == nil {
-		if slices.Contains(laterAttrs[t.rule], a.Name) || slices.Contains(laterAttrs[""], a.Name) {
+		if slices.Contains(laterAttrs[t.rule], a.Name) {
 			p.diags.addf(p.src, a.NameRange, fmt.Sprintf("The attribute %q is not yet supported", a.Name), "This version of cbuild does not have it for %s.", t.rule)
 		} else {
 			p.unknownAttr(a, "A "+t.rule, t.kind.names)
@@ -223,7 +225,7 @@ func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 	case typeExpr, typeExprs, typeNamedExprs:
 		p.compileColumns(t, at, a)
 	default:
-		at.expr = p.compile(a.Expr, t, a.Name, allow{each: true, axes: true, of: t.eachOf, targets: true}, f.raw)
+		at.expr = p.compile(a.Expr, t, a.Name, allow{each: true, axes: true, of: t.eachOf, targets: true, secrets: f.typ == typeConfidential}, f.raw)
 		t.needs = append(t.needs, at.expr.uses...)
 		if at.expr.constant() && !at.expr.bad {
 			p.fold(t, at)

@@ -308,7 +308,7 @@ func (b *box) do(ctx context.Context, order []byte, files [3]*os.File) (r *repor
 
 // executeBoxed runs the command in the box.
 func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *streams) (*engine.Result, error) {
-	env := make([]string, len(r.c.Env))
+	env := make([]string, len(r.c.Env), len(r.c.Env)+len(r.secrets))
 	searchPath := ""
 	for i, e := range r.c.Env {
 		env[i] = r.expand.Replace(e)
@@ -316,6 +316,7 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 			searchPath = p
 		}
 	}
+	env = append(env, r.secretEnv()...)
 	argv := make([]string, len(r.c.Argv))
 	for i, a := range r.c.Argv {
 		argv[i] = r.expand.Replace(a)

@@ -143,7 +143,7 @@ func (r *run) env() (env []string, searchPath string) {
 		}
 		env = append(env, name+"="+value)
 	}
-	return env, searchPath
+	return append(env, r.secretEnv()...), searchPath
 }
 
 // lookPath finds a program as a shell in dir with the given PATH would. What can't be executed is found if there is nothing better.
@@ -282,14 +282,15 @@ func (r *run) wait(cmd *exec.Cmd, s *streams) error {
 
 // copying takes what a command prints while wait waits for its end.
 func (r *run) copying(s *streams, wait func() error) error {
-	sinks := []io.Writer{&r.log, &r.text}
+	out, errs := r.masked(io.MultiWriter(&r.log, &r.text)), r.masked(&r.log)
+	sink := io.Writer(out)
 	if s.file != nil {
-		sinks = append(sinks, s.file)
+		sink = io.MultiWriter(out, s.file) // an out that holds a secret is refused when it is collected
 	}
 	var outErr, errErr error
 	var copying sync.WaitGroup
-	copying.Go(func() { outErr = take(s.out.r, io.MultiWriter(sinks...)) })
-	copying.Go(func() { errErr = take(s.err.r, &r.log) })
+	copying.Go(func() { outErr = errors.Join(take(s.out.r, sink), out.Close()) })
+	copying.Go(func() { errErr = errors.Join(take(s.err.r, errs), errs.Close()) })
 	err := wait()
 	deadline := time.Now().Add(lastWords)
 	s.out.r.SetReadDeadline(deadline)

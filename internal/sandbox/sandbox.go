@@ -20,6 +20,7 @@ import (
 	"cbuild/cas"
 	"cbuild/engine"
 	"cbuild/internal/checkout"
+	"cbuild/internal/mask"
 )
 
 // An Executor executes commands. All methods may be called concurrently.
@@ -114,6 +115,7 @@ const maxText = 1 << 20
 // run is one command on its way.
 type run struct {
 	*Executor
+	store  cas.Store
 	box    *box // nil in class none
 	c      *engine.Command
 	root   string      // holds everything else
@@ -125,12 +127,14 @@ type run struct {
 	portable *strings.Replacer
 	log      capped
 	text     bounded
+	secrets  map[string]string // further variables of the environment
+	mask     *mask.Patterns    // of what they must not tell; nil if there is nothing
 }
 
 // Execute runs c in a directory of its own. Trouble on the way there, such as an input that the store lost, is an error.
 func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Result, error) {
 	x.decide(context.WithoutCancel(ctx))
-	r := &run{Executor: x, c: c, root: filepath.Join(x.dir, fmt.Sprintf("run-%06d", x.count.Add(1)))}
+	r := &run{Executor: x, store: x.store, c: c, root: filepath.Join(x.dir, fmt.Sprintf("run-%06d", x.count.Add(1)))}
 	r.work = filepath.Join(r.root, "work")
 	defer checkout.Remove(r.root)
 	if x.boxes != nil {
@@ -148,6 +152,9 @@ func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Resu
 		return nil, trouble(err)
 	}
 	defer r.inside.Close()
+	if err := r.reveal(ctx); err != nil {
+		return nil, err
+	}
 	res, err := r.execute(ctx)
 	if err != nil {
 		return nil, trouble(err)
