@@ -21,6 +21,8 @@ type Options struct {
 	Observer Observer
 	// Jobs and Connections are the sizes of the pools; less than 1 means 1.
 	Jobs, Connections int
+	// Memory is how many bytes all that is done at a time may be promised by its limits; 0 is any number.
+	Memory int64
 	// Pools are further ones, by the names that plans know them by.
 	Pools map[string]PoolSpec
 	// Window is how many elements of a target may be under way, and how many may be finished ahead of the fastest reader. Less
@@ -64,8 +66,10 @@ type Build struct {
 	nodes map[Label]*node
 	cpu   *pool
 	net   *pool
-	pools map[string]*pool
-	spool func() (Spool, error)
+	// memory is counted in MiB, rounded up.
+	memory *pool
+	pools  map[string]*pool
+	spool  func() (Spool, error)
 
 	flights   flights
 	remakes   remakes
@@ -100,6 +104,9 @@ func New(opts Options) *Build {
 	}
 	if opts.Spool != nil {
 		b.spool = sync.OnceValues(opts.Spool)
+	}
+	if opts.Memory > 0 {
+		b.memory = newPool(PoolSpec{Limit: mebibytes(opts.Memory)}, drained)
 	}
 	for name, spec := range opts.Pools {
 		b.pools[name] = newPool(spec, drained)

@@ -61,8 +61,8 @@ func (p *pool) acquire(ctx context.Context, b *Build, n int, at priority) (relea
 	return release, nil
 }
 
-// slot waits for everything that the plan needs a slot of: first the named pools in the order of their names, so that nobody waits in a
-// circle, then the processors or connections, so that none lies idle meanwhile. Waiting ends when the build drains.
+// slot waits for everything that the plan needs a slot of: first the named pools in the order of their names, then memory, so that nobody
+// waits in a circle, then the processors or connections, so that none lies idle meanwhile. Waiting ends when the build drains.
 func (b *Build) slot(ctx context.Context, v *view, p *Plan) (release func(), err error) {
 	type wanted struct {
 		pool *pool
@@ -73,6 +73,9 @@ func (b *Build) slot(ctx context.Context, v *view, p *Plan) (release func(), err
 		if named := b.pools[name]; named != nil {
 			all = append(all, wanted{named, 1})
 		}
+	}
+	if p.Want.Memory > 0 && b.memory != nil {
+		all = append(all, wanted{b.memory, mebibytes(p.Want.Memory)})
 	}
 	switch p.Pool {
 	case CPUPool:
@@ -99,3 +102,5 @@ func (b *Build) slot(ctx context.Context, v *view, p *Plan) (release func(), err
 	}
 	return release, err
 }
+
+func mebibytes(n int64) int { return int((n + 1<<20 - 1) >> 20) }

@@ -102,3 +102,25 @@ func TestDrainEndsTheWaitForAPool(t *testing.T) {
 		}
 	})
 }
+
+// What limits promise together is no more than there is; one that wants more than all gets all, alone.
+func TestMemoryIsPromisedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var most atomic.Int64
+		plan := pooled(time.Second, &most)
+		b := newBuild(engine.Options{Jobs: 50, Window: 50, Memory: 1000 << 20},
+			&engine.Target{Label: label("a"), Items: items(numbered(12)...), Plan: func(ctx context.Context, v engine.View, i engine.Instance) (*engine.Plan, error) {
+				p, err := plan(ctx, v, i)
+				p.Want.Memory = 300 << 20
+				if i.Key == "k0011" {
+					p.Want.Memory = 1 << 50
+				}
+				return p, err
+			}})
+		start := time.Now()
+		b.run(t, "a")
+		if took := time.Since(start); took != 5*time.Second || most.Load() != 3 {
+			t.Errorf("took %v, %d at a time", took, most.Load())
+		}
+	})
+}

@@ -93,10 +93,10 @@ type Pools []string
 type Common struct {
 	Timeout time.Duration `hcl:"timeout" key:"no" default:"run 10m, fetch and toolchain 5m" doc:"Longest time that an attempt may take. A condition of a stored timeout, not part of its key: raising it redoes only what hit it."`
 	Retries *int          `hcl:"retries" key:"no" default:"run 2, others 5" doc:"How often infrastructure trouble is retried, with growing pauses; Retry-After wins."`
-	CPU     int           `hcl:"cpu" key:"no" default:"1" doc:"How many of the -j slots it takes."`
-	Memory  Size          `hcl:"memory" key:"no" doc:"Memory limit. Like timeout a condition, not part of the key."`
+	CPU     int           `hcl:"cpu" key:"no" default:"1" doc:"How many of the -j slots it takes, and, if written, how many processors it may keep busy."`
+	Memory  Size          `hcl:"memory" key:"no" doc:"Memory that it may use with all its processes; that much is also set aside for it. Like timeout a condition, not part of the key."`
 	Pool    Pools         `hcl:"pool" key:"no" doc:"Pools of which it takes a slot and a turn each."`
-	Disk    Size          `hcl:"disk" key:"no" doc:"Disk space that it needs."`
+	Disk    Size          `hcl:"disk" key:"no" doc:"Size that one file, and its outs together, may have. Like timeout a condition, not part of the key."`
 	Cache   string        `hcl:"cache" key:"no" one:"yes no local" default:"\"yes\"" doc:"\"yes\"; \"no\": done once in each build; \"local\": never leaves this machine's store."`
 }
 

@@ -11,6 +11,7 @@ import (
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
 	"cbuild/internal/clock"
+	"cbuild/internal/sandbox"
 	"cbuild/internal/ui"
 )
 
@@ -125,7 +126,7 @@ func (r *run) prepare() {
 	r.build = engine.New(engine.Options{
 		Targets: r.workspace.Targets, Cache: &forgetful{Local: r.store, notes: &r.notes}, Leases: r.store,
 		Observer: &guarded{withObserverFaults(r.observer), r.cli},
-		Jobs:     f.jobs, Connections: f.connections, Pools: r.workspace.Pools(), Window: window, DiskAhead: f.diskAhead,
+		Jobs:     f.jobs, Connections: f.connections, Pools: r.workspace.Pools(), Memory: sandbox.MachineMemory(), Window: window, DiskAhead: f.diskAhead,
 		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
 	})
 	r.breakage.then(r.build.Drain)

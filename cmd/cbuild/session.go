@@ -163,6 +163,9 @@ func (s *session) openExecutor(dir string, hidden ...string) (err error) {
 	default:
 		s.executor.Announce(func() { s.note("note", "sandbox class none: "+open) })
 	}
+	s.executor.Limits(func(why error) {
+		s.note("note", fmt.Sprintf("limits on memory hold for each process only: %v", why))
+	})
 	s.closers = append(s.closers, s.executor.Close)
 	return nil
 }

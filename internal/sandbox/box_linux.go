@@ -89,7 +89,7 @@ func (bs *boxes) try(ctx context.Context, b *box) error {
 	}
 	defer null.Close()
 	o := &order{Argv: []string{"/bin/sh", "-c", ":"}, Dir: boxWork, Root: filepath.Base(root)}
-	r, _, err := b.do(ctx, o.encode(), [3]*os.File{null, null, null})
+	r, _, err := b.do(ctx, o.encode(), []*os.File{null, null, null})
 	switch {
 	case err != nil:
 		return err
@@ -256,7 +256,7 @@ func (b *box) close() {
 
 // do runs a command to its end. When ctx ends, it is asked to end and, after the grace, made to; ended is true then. After an error the
 // box is of no use any more.
-func (b *box) do(ctx context.Context, order []byte, files [3]*os.File) (r *report, ended bool, err error) {
+func (b *box) do(ctx context.Context, order []byte, files []*os.File) (r *report, ended bool, err error) {
 	fds := make([]int, len(files))
 	for i, f := range files {
 		fds[i] = int(f.Fd())
@@ -328,6 +328,20 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	for _, t := range r.c.Tools {
 		o.Tools = append(o.Tools, t.Digest.Hex())
 	}
+	group, err := r.openGroup()
+	if err != nil {
+		return nil, err
+	}
+	files := []*os.File{nil, s.out.w, s.err.w}
+	if group != nil {
+		defer group.close()
+		files = append(files, group.entries...)
+		if o.Leave = group.home != nil; o.Leave {
+			files = append(files, group.home)
+		}
+		o.Enter = len(files) - 3
+	}
+	o.Limits = r.processLimits(group)
 	order := o.encode()
 	if len(order) > maxMessage { // the kernel would not take that much either
 		return r.notStarted(fmt.Errorf("%.100s: %w", argv[0], syscall.E2BIG))
@@ -341,11 +355,12 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 		defer null.Close()
 		in = null
 	}
+	files[0] = in
 	begun := time.Now()
 	var rep *report
 	var ended, broken bool
-	err := r.copying(s, func() (err error) {
-		rep, ended, err = r.box.do(limit, order, [3]*os.File{in, s.out.w, s.err.w})
+	err = r.copying(s, func() (err error) {
+		rep, ended, err = r.box.do(limit, order, files)
 		broken = err != nil
 		s.out.w.Close()
 		s.err.w.Close()
@@ -368,6 +383,8 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	default:
 		res.Status, res.ExitCode = statusOf(syscall.WaitStatus(rep.Status))
 	}
+	res.Used = engine.Usage{User: time.Duration(rep.User), System: time.Duration(rep.System), Memory: rep.MaxRSS}
+	r.account(group, res)
 	return res, nil
 }
 

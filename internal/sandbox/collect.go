@@ -18,6 +18,11 @@ import (
 
 // collect stores what the command printed and left in the places of its outs.
 func (r *run) collect(ctx context.Context, res *engine.Result) error {
+	var budget *budgetStore
+	if r.c.Disk > 0 {
+		budget = &budgetStore{Store: r.store, left: r.c.Disk}
+		r.store = budget
+	}
 	outs := r.c.Outs
 	if !r.stands() {
 		fmt.Fprintln(&r.log, "cbuild: the run's directory was removed or replaced; there are no outs")
@@ -34,6 +39,13 @@ func (r *run) collect(ctx context.Context, res *engine.Result) error {
 			return err
 		default:
 			res.Outs = append(res.Outs, engine.Output{Path: o.Path, Artifact: a})
+		}
+	}
+	if budget != nil {
+		r.store = budget.Store
+		if budget.over && res.Status == engine.Pass {
+			res.Status = engine.Fail
+			fmt.Fprintf(&r.log, "cbuild: the outs take more than disk = %q\n", size(r.c.Disk))
 		}
 	}
 	slices.SortFunc(res.Outs, func(x, y engine.Output) int { return strings.Compare(x.Path, y.Path) })

@@ -23,6 +23,9 @@ import (
 // helperName is what a helper is called: a program that is started under this name must call Helper.
 const helperName = "cbuild-sandbox"
 
+// helperTry is the argument of a process that does nothing: it is started to see whether one can be.
+const helperTry = "try"
+
 // helperSocket is the helper's end of the socket.
 const helperSocket = 3
 
@@ -41,6 +44,9 @@ const insideID = 1000
 func Helper() {
 	if len(os.Args) != 2 || os.Args[0] != helperName {
 		return
+	}
+	if os.Args[1] == helperTry {
+		os.Exit(0)
 	}
 	runtime.LockOSThread()
 	h := &helper{privileged: os.Getuid() == 0, offline: os.Args[1] == "offline"}
@@ -142,12 +148,22 @@ func reap(pid int) *report {
 		case got == pid && !found:
 			found = true
 			r.Status = uint32(status)
-			r.MaxRSS, r.User, r.System = usage.Maxrss<<10, usage.Utime.Nano(), usage.Stime.Nano()
+			r.add(&usage)
 			_ = syscall.Kill(-1, syscall.SIGKILL)
 		case found:
+			r.add(&usage)
 			_ = syscall.Kill(-1, syscall.SIGKILL) // who was forked just before the first one
+		default:
+			r.add(&usage)
 		}
 	}
+}
+
+// add counts what a process used, and those that it waited for.
+func (r *report) add(u *unix.Rusage) {
+	r.MaxRSS = max(r.MaxRSS, u.Maxrss<<10)
+	r.User += u.Utime.Nano()
+	r.System += u.Stime.Nano()
 }
 
 // start starts a command on a thread of its own, which keeps its namespaces and lost rights to itself and ends with the goroutine.
@@ -158,7 +174,7 @@ func (h *helper) start(m message) (pid int, err error) {
 		}
 	}()
 	o, err := decodeOrder(m.body)
-	if err != nil || len(m.files) != 3 {
+	if err != nil || o.Enter < 0 || len(m.files) != 3+o.Enter {
 		return 0, errors.Join(errMessage, err)
 	}
 	type started struct {
@@ -172,6 +188,12 @@ func (h *helper) start(m message) (pid int, err error) {
 		done <- started{pid, err}
 	}()
 	s := <-done
+	if o.Leave {
+		_, _ = unix.Write(m.files[len(m.files)-1], []byte("0"))
+	}
+	if s.err == nil {
+		limitProcesses(o.Limits, func(pid int) bool { return pid != 1 })
+	}
 	return s.pid, s.err
 }
 
@@ -194,6 +216,15 @@ func (h *helper) launch(o *order, files []int) (pid int, err error) {
 	for _, b := range binds {
 		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND, ""); err != nil {
 			return 0, worldTrouble("mount "+b[1], err)
+		}
+	}
+	entries := files[3:]
+	if o.Leave {
+		entries = entries[:len(entries)-1]
+	}
+	for _, fd := range entries {
+		if _, err := unix.Write(fd, []byte("0")); err != nil {
+			return 0, worldTrouble("control group", err)
 		}
 	}
 	if err := h.drop(); err != nil {

@@ -47,12 +47,21 @@ func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 	if err != nil {
 		return r.notStarted(err)
 	}
+	group, err := r.openGroup()
+	if err != nil {
+		return nil, err
+	}
+	defer group.close()
 	runtime.LockOSThread() // the command ends with the thread that starts it
 	defer runtime.UnlockOSThread()
 	begun := time.Now()
-	if err := r.start(cmd, s); err != nil {
+	if err := r.start(cmd, s, group); err != nil {
 		return r.notStarted(err)
 	}
+	limitProcesses(r.processLimits(group), func(pid int) bool {
+		g, err := syscall.Getpgid(pid)
+		return err == nil && g == cmd.Process.Pid
+	})
 	err = r.wait(cmd, s)
 	res := &engine.Result{Took: time.Since(begun)}
 	switch {
@@ -65,6 +74,8 @@ func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 	default:
 		res.Status, res.ExitCode = statusOf(cmd.ProcessState.Sys().(syscall.WaitStatus))
 	}
+	res.Used = engine.Usage{User: cmd.ProcessState.UserTime(), System: cmd.ProcessState.SystemTime(), Memory: maxResident(cmd.ProcessState)}
+	r.account(group, res)
 	return res, nil
 }
 
@@ -230,14 +241,15 @@ func (r *run) stdin(ctx context.Context) (*os.File, error) {
 	return os.Open(path)
 }
 
-// start starts cmd with its ends of the streams.
-func (r *run) start(cmd *exec.Cmd, s *streams) error {
+// start starts cmd with its ends of the streams, in the group g if there is one.
+func (r *run) start(cmd *exec.Cmd, s *streams, g *group) error {
 	if s.in != nil {
 		cmd.Stdin = s.in
 	}
 	cmd.Stdout, cmd.Stderr = s.out.w, s.err.w
 	err := begin(func() (int, error) {
-		if err := r.umask.start(cmd); err != nil {
+		err := r.umask.start(func() error { return g.start(cmd.SysProcAttr, func() error { return start(cmd) }) })
+		if err != nil {
 			return 0, err
 		}
 		return cmd.Process.Pid, nil

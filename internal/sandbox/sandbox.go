@@ -37,6 +37,7 @@ type Executor struct {
 	hidden    []string
 	boxes     *boxes // nil in class none; set before the first command
 	class     atomic.Int32
+	limits    limits
 }
 
 var _ engine.Executor = (*Executor)(nil)
@@ -106,7 +107,7 @@ func closeOnExec() {
 
 // Guarantees returns what it can say of its commands.
 func (x *Executor) Guarantees() engine.Guarantees {
-	return engine.Guarantees{Sandbox: engine.SandboxClass(x.class.Load())}
+	return engine.Guarantees{Sandbox: engine.SandboxClass(x.class.Load()), Soft: x.limits.weak.Load()}
 }
 
 // maxText is the most standard output, in bytes, that is kept for expressions to read.

@@ -1,7 +1,6 @@
 package sandbox
 
 import (
-	"os/exec"
 	"runtime"
 	"sync"
 	"syscall"
@@ -32,18 +31,18 @@ func (u umask) attributes() *syscall.SysProcAttr {
 	return a
 }
 
-// start starts cmd. If our umask is another one, the process is forked by a thread with file-system attributes of its own, which ends
+// start calls start, which starts a process. If our umask is another one, the process is forked by a thread with file-system attributes of its own, which ends
 // with its goroutine because it is never unlocked.
-func (u umask) start(cmd *exec.Cmd) (err error) {
+func (u umask) start(start func() error) (err error) {
 	if !u.different {
-		return start(cmd)
+		return start()
 	}
 	var thread sync.WaitGroup
 	thread.Go(func() {
 		runtime.LockOSThread()
 		if err = unix.Unshare(unix.CLONE_FS); err == nil {
 			syscall.Umask(contractMask)
-			err = start(cmd)
+			err = start()
 		}
 	})
 	thread.Wait()

@@ -2,10 +2,7 @@
 
 package sandbox
 
-import (
-	"os/exec"
-	"syscall"
-)
+import "syscall"
 
 // umask starts processes with the contract's umask.
 type umask struct{}
@@ -16,7 +13,7 @@ func newUmask() umask {
 	return umask{}
 }
 
-func (umask) start(cmd *exec.Cmd) error { return start(cmd) }
+func (umask) start(start func() error) error { return start() }
 
 // attributes are those of every command: a process group of its own.
 func (umask) attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -17,6 +17,9 @@ const headerSize = 5
 // maxMessage bounds a message in bytes: more than the kernel takes for arguments and environment.
 const maxMessage = 8 << 20
 
+// maxFiles is the most files that belong to a message: three streams, and the ways into and out of a control group.
+const maxFiles = 8
+
 // The kinds of messages.
 const (
 	msgRun    = iota + 1 // to the helper: an order; with standard input, output and error
@@ -43,6 +46,11 @@ type order struct {
 	Tools []string
 	// Script says that there is a script beside the run's directory.
 	Script bool
+	// Limits are those of its processes. Enter is how many files, after the three streams, lead to its control group; with Leave the last one
+	// leads back.
+	Limits processLimits
+	Enter  int
+	Leave  bool
 }
 
 // A report says how a command ended.
@@ -59,6 +67,14 @@ type report struct {
 type encoder struct{ b []byte }
 
 func (e *encoder) int(n int64) { e.b = binary.AppendVarint(e.b, n) }
+func (e *encoder) bool(v bool) {
+	n := int64(0)
+	if v {
+		n = 1
+	}
+	e.int(n)
+}
+
 func (e *encoder) string(s string) {
 	e.b = binary.AppendUvarint(e.b, uint64(len(s)))
 	e.b = append(e.b, s...)
@@ -116,11 +132,11 @@ func (o *order) encode() []byte {
 	e.strings(o.Env)
 	e.strings([]string{o.Dir, o.Path, o.Root})
 	e.strings(o.Tools)
-	script := int64(0)
-	if o.Script {
-		script = 1
-	}
-	e.int(script)
+	e.bool(o.Script)
+	e.int(o.Limits.Data)
+	e.int(o.Limits.File)
+	e.int(int64(o.Enter))
+	e.bool(o.Leave)
 	return e.b
 }
 
@@ -130,6 +146,8 @@ func decodeOrder(b []byte) (*order, error) {
 	places := d.strings()
 	o.Tools = d.strings()
 	o.Script = d.int() != 0
+	o.Limits = processLimits{Data: d.int(), File: d.int()}
+	o.Enter, o.Leave = int(d.int()), d.int() != 0
 	if d.err != nil || len(places) != 3 || len(o.Argv) == 0 {
 		return nil, errMessage
 	}
@@ -180,7 +198,7 @@ func send(fd int, kind byte, body []byte, files ...int) error {
 // receive reads a message from the socket fd. The caller closes the files.
 func receive(fd int) (kind byte, body []byte, files []int, err error) {
 	head := make([]byte, headerSize)
-	rights := make([]byte, unix.CmsgSpace(4*4))
+	rights := make([]byte, unix.CmsgSpace(maxFiles*4))
 	n, rn, err := 0, 0, error(nil)
 	for {
 		n, rn, _, _, err = unix.Recvmsg(fd, head, rights, unix.MSG_CMSG_CLOEXEC)
