@@ -334,6 +334,23 @@ func TestPassesWhoseBlobsAreLostYield(t *testing.T) {
 	}
 }
 
+// What an action took of the machine differs each time: results that differ in nothing else are equal.
+func TestWhatARunTookMakesNoDifference(t *testing.T) {
+	l := open(t, t.TempDir())
+	for i, r := range []*engine.Result{
+		{Took: 1, Used: engine.Usage{User: 1, System: 2, Memory: 3}},
+		{Took: 2, Used: engine.Usage{User: 3, System: 1, Memory: 2}},
+		{Took: 2, Log: cas.Of(nil)},
+	} {
+		if err := l.Record(t.Context(), engine.Record{Key: engine.Key{1}, Result: r}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := l.Stats().Differing, int64(i/2); got != want {
+			t.Errorf("%d: %d differing results, want %d", i, got, want)
+		}
+	}
+}
+
 func TestStoredHasThePreimage(t *testing.T) {
 	l := open(t, t.TempDir())
 	for i, pre := range []string{"", "rule: \"run 1\"\n", strings.Repeat("input: b3:00\n", 1000), strings.Repeat("x", maxInMemory+1)} {
