@@ -28,6 +28,7 @@ func TestMutantsAreNoticed(t *testing.T) {
 		{"dirsync", "TestPowerCut"},
 		{"withdraw", "TestPowerCut"},
 		{"recordsum", "TestEveryByteOfARecordCounts"},
+		{"preimagesum", "TestEveryByteOfARecordCounts"},
 		{"check", "TestAnyFileCanBeDamaged"},
 		{"place", "TestFramesAreBoundToTheirPlace"},
 		{"indexsum", "TestEveryBitOfAnIndexCounts"},
