@@ -41,7 +41,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // seed is what the checksums of a pack's headers begin with, so that a frame counts only in the pack and at the place that it was
 // written for: the bytes of a pack inside a blob are never taken for frames.
-func (id packID) seed() uint32 {
+func (id *packID) seed() uint32 {
 	if mutant == "place" {
 		return 0
 	}

@@ -29,6 +29,7 @@ func TestMutantsAreNoticed(t *testing.T) {
 		{"withdraw", "TestPowerCut"},
 		{"recordsum", "TestEveryByteOfARecordCounts"},
 		{"preimagesum", "TestEveryByteOfARecordCounts"},
+		{"recall", "TestARecallIsAGuess"},
 		{"check", "TestAnyFileCanBeDamaged"},
 		{"place", "TestFramesAreBoundToTheirPlace"},
 		{"indexsum", "TestEveryBitOfAnIndexCounts"},

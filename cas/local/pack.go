@@ -180,13 +180,18 @@ func (p *pack) addFrame(fr *frame) {
 	p.table.add(fr.hash, e, fr.offset+headerSize+int64(fr.length))
 }
 
-// find looks for a frame; pr is the probe of hash. An index that fails twice is given up, and the pack read instead.
+// find looks for a frame; pr is the probe of hash.
 func (p *pack) find(hash *[32]byte, pr *probe, c class) (entry, bool) {
+	if p.index != nil && !p.index.filter.has(pr) {
+		return entry{}, false
+	}
+	return p.search(hash, c)
+}
+
+// search looks for a frame. An index that fails twice is given up, and the pack read instead.
+func (p *pack) search(hash *[32]byte, c class) (entry, bool) {
 	if p.index == nil {
 		return p.table.find(hash, c)
-	}
-	if !p.index.filter.has(pr) {
-		return entry{}, false
 	}
 	for range 2 {
 		if e, ok, err := p.index.find(hash, c); err == nil {

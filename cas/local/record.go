@@ -62,12 +62,21 @@ type spot struct {
 }
 
 // top finds the latest record or withdrawal of k: that of the highest generation, and of equal ones, which two processes wrote at the
-// same time, the same for everybody.
-func (l *Local) top(k engine.Key) (top spot) {
+// same time, the same for everybody. A guess may be another record: who takes it forgets it then.
+func (l *Local) top(k engine.Key, guess bool) (top spot) {
 	hash := [32]byte(k)
 	pr := probeOf(&hash)
 	for _, p := range l.packs.all() {
-		e, ok := p.find(&hash, &pr, records)
+		if p.index != nil && !p.index.filter.has(&pr) {
+			continue // as for nearly all: it is worth a call less
+		}
+		var e entry
+		var ok bool
+		if guess {
+			e, ok = p.guess(&hash)
+		} else {
+			e, ok = p.search(&hash, records)
+		}
 		if ok && (top.pack == nil || e.size > top.size && mutant != "generation" || e.size == top.size && e.kind == aWithdrawal) {
 			top = spot{p, e}
 		}
@@ -82,22 +91,29 @@ type looking struct{ fresh, whole bool }
 // load reads the record of k into r, or leaves it without a result and says why; where it or its withdrawal lies is told in either case.
 // Packs that vanish were compacted: their successors are looked for.
 func (l *Local) load(k engine.Key, how looking, r *engine.Record) (at spot, reason string, err error) {
-	for range 3 {
-		at = l.top(k)
+	for left := 3; left > 0; {
+		at = l.top(k, true)
 		if at.pack == nil && how.fresh {
 			if err := l.packs.refresh(false); err != nil {
 				return at, "", err
 			}
-			at = l.top(k)
+			at = l.top(k, true)
 		}
-		if reason, err = l.loadAt(at, k, how.whole, r); !errors.Is(err, fs.ErrNotExist) {
+		switch reason, err = l.loadAt(at, k, how.whole, r); {
+		case errors.Is(err, errForgotten):
+			continue
+		case !errors.Is(err, fs.ErrNotExist):
 			return at, reason, err
 		}
 		l.packs.remove(at.pack)
 		how.fresh = true
+		left--
 	}
 	return at, "its record is gone", nil
 }
+
+// errForgotten says that a record was not where memory had it: the index is to be asked.
+var errForgotten = errors.New("not the record that it seemed to be")
 
 // loadAt reads the record of k at a spot into r, or leaves it without a result and says why. A spot that fails gets a second chance.
 func (l *Local) loadAt(at spot, k engine.Key, whole bool, r *engine.Record) (reason string, err error) {
@@ -110,6 +126,9 @@ func (l *Local) loadAt(at spot, k engine.Key, whole bool, r *engine.Record) (rea
 	case at.kind != aRecord:
 		return unknown, nil
 	case l.condemned.has(at.pack, at.entry):
+		if at.pack.forget() {
+			return "", errForgotten
+		}
 		return "its record was damaged", nil
 	}
 	for range 2 {
@@ -124,6 +143,8 @@ func (l *Local) loadAt(at spot, k engine.Key, whole bool, r *engine.Record) (rea
 	switch {
 	case errors.Is(err, errForm):
 		return unknown, nil
+	case at.pack.forget():
+		return "", errForgotten
 	case errors.Is(err, errContent):
 		l.failed(at.pack, at.entry, err)
 		return "its record was damaged", nil
@@ -216,7 +237,7 @@ func (l *Local) Withdraw(ctx context.Context, k engine.Key) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	at := l.top(k)
+	at := l.top(k, false)
 	if at.pack == nil || at.kind == aWithdrawal {
 		return nil
 	}

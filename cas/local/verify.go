@@ -159,7 +159,7 @@ func (l *Local) count(p *pack, hash [32]byte, e entry, ok bool, rep *Report) {
 		return
 	case e.kind.class() == blobs:
 		rep.Blobs++
-	case e.kind == aRecord && l.top(hash).pack == p && l.top(hash).entry == e:
+	case e.kind == aRecord && l.top(hash, false).pack == p && l.top(hash, false).entry == e:
 		rep.Records++
 	}
 	rep.Bytes += headerSize + int64(e.length)
