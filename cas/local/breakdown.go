@@ -94,11 +94,11 @@ func (l *Local) attribute(ctx context.Context, b *Breakdown, at spot, sizes map[
 	if err != nil {
 		return nil // it is found damaged elsewhere
 	}
-	r, err := readRecord(at, engine.Key(hash))
-	if err != nil {
+	var r engine.Record
+	if err := readRecord(at, engine.Key(hash), true, &r); err != nil {
 		return nil
 	}
-	rule := l.ruleOf(r)
+	rule := l.ruleOf(&r)
 	space := b.Rules[rule]
 	space.Results++
 	for d, err := range l.named(ctx, r.Result) {

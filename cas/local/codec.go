@@ -26,7 +26,7 @@ type codec struct {
 
 	writers, readers sync.Pool // of *zstd.Encoder and *zstd.Decoder
 	chunks           sync.Pool // of *[]byte, chunk long
-	pieces           sync.Pool // of *[2][]byte, piece long
+	pieces           sync.Pool // of *[4][]byte, piece long
 }
 
 func (c *codec) init() (err error) {
@@ -85,15 +85,19 @@ func (c *codec) putReader(d *zstd.Decoder) {
 // piece is how much of a large blob is written at a time.
 const piece = 256 << 10
 
-// large returns two buffers for a large blob, for putLarge.
-func (c *codec) large() *[2][]byte {
-	if b, ok := c.pieces.Get().(*[2][]byte); ok {
+// large returns buffers for the pieces of a large blob that are on their way, for putLarge.
+func (c *codec) large() *[4][]byte {
+	if b, ok := c.pieces.Get().(*[4][]byte); ok {
 		return b
 	}
-	return &[2][]byte{make([]byte, piece), make([]byte, piece)}
+	var b [4][]byte
+	for i := range b {
+		b[i] = make([]byte, piece)
+	}
+	return &b
 }
 
-func (c *codec) putLarge(b *[2][]byte) { c.pieces.Put(b) }
+func (c *codec) putLarge(b *[4][]byte) { c.pieces.Put(b) }
 
 // buffer returns chunk bytes, for putBuffer.
 func (c *codec) buffer() *[]byte {

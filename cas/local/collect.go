@@ -291,7 +291,7 @@ func (l *Local) counts(p *pack, s slot) bool {
 	if err != nil {
 		return false
 	}
-	top := l.top(hash)
+	top := l.top(hash, false)
 	return top.size <= s.size
 }
 

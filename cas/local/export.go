@@ -75,8 +75,9 @@ type exporter struct {
 
 // record writes the record of k behind its blobs.
 func (x *exporter) record(ctx context.Context, k engine.Key) error {
-	r, at, _, err := x.store.load(k, true)
-	if err != nil || r == nil {
+	var r engine.Record
+	at, _, err := x.store.load(k, looking{fresh: true, whole: true}, &r)
+	if err != nil || r.Result == nil {
 		return err
 	}
 	if err := x.blobsOf(ctx, r.Result); errors.Is(err, cas.ErrNotFound) {
@@ -225,17 +226,23 @@ func (l *Local) importItem(ctx context.Context, k kind, length uint64, hash [32]
 		if err != nil {
 			return err
 		}
-		r, err := decodeRecord(payload)
+		var r engine.Record
+		err = decodeRecord(payload, &r)
+		if errors.Is(err, errForm) {
+			return fmt.Errorf("%w: a record is in a form that this cbuild does not know", ErrExport)
+		}
 		if err != nil || [32]byte(r.Key) != hash {
 			return fmt.Errorf("%w: a record is damaged", ErrExport)
 		}
 		if r.Preimage, err = l.unpackPreimage(r.Preimage); err != nil {
 			return fmt.Errorf("%w: a record is damaged", ErrExport)
 		}
-		if err := l.Record(ctx, *r); err != nil {
+		if err := l.Record(ctx, r); err != nil {
 			return err
 		}
 		m.Records++
+	case oldRecord:
+		return fmt.Errorf("%w: its records are those of an earlier cbuild", ErrExport)
 	default:
 		return fmt.Errorf("%w: an item of kind %d", ErrExport, k)
 	}

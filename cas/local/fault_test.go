@@ -473,17 +473,84 @@ func TestEveryByteOfARecordCounts(t *testing.T) {
 	l := open(t, t.TempDir())
 	rec := engine.Record{Key: engine.Key{1}, Conditions: engine.Conditions{Machine: "m"}, Result: &engine.Result{Log: cas.Of(nil)}, Preimage: []byte("text")}
 	good := l.encodeRecord(&rec)
-	if r, err := decodeRecord(good); err != nil || r.Key != rec.Key {
+	var r engine.Record
+	if err := decodeRecord(good, &r); err != nil || r.Key != rec.Key {
 		t.Fatal(r, err)
 	}
 	for i := range good {
 		bad := bytes.Clone(good)
 		bad[i] ^= 1
-		if r, err := decodeRecord(bad); !errors.Is(err, errContent) {
+		if err := decodeRecord(bad, &r); !errors.Is(err, errContent) {
 			t.Errorf("byte %d flipped: %+v, %v", i, r, err)
 		}
-		if r, err := decodeRecord(good[:i]); !errors.Is(err, errContent) {
+		if head := int(headLength(good)); i < head {
+			if _, err := decodeHead(bad[:head], &r); !errors.Is(err, errContent) {
+				t.Errorf("byte %d of the head flipped: %+v, %v", i, r, err)
+			}
+		}
+		if err := decodeRecord(good[:i], &r); !errors.Is(err, errContent) {
 			t.Errorf("cut at %d: %+v, %v", i, r, err)
+		}
+	}
+}
+
+// Nobody reads the pre-image to find a result. Who reads it notices that it is damaged, and so does Verify.
+func TestADamagedPreimageIsNoticed(t *testing.T) {
+	for name, notice := range map[string]func(*Local) bool{
+		"explain": func(l *Local) bool {
+			_, err := l.Stored(t.Context(), engine.Key{1})
+			return errors.Is(err, cas.ErrNotFound)
+		},
+		"verify": func(l *Local) bool {
+			rep, err := l.Verify(t.Context(), Sample{})
+			return err == nil && len(rep.Damaged) == 1
+		},
+	} {
+		dir := t.TempDir()
+		l, err := Open(dir, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := goldenRecord(1)
+		if err := errors.Join(l.Record(t.Context(), rec), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+		pack := files(t, filepath.Join(dir, "pack"))[1]
+		data, err := os.ReadFile(pack)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[len(data)-1] ^= 1
+		if err := rewrite(pack, data); err != nil {
+			t.Fatal(err)
+		}
+		l = open(t, dir)
+		found := func() bool {
+			r, _, err := l.Lookup(t.Context(), engine.Key{1}, rec.Conditions, engine.LookupNormal)
+			return err == nil && r != nil && r.Log == rec.Result.Log
+		}
+		if !found() {
+			t.Errorf("%s: the result is not found, though it is sound", name)
+		}
+		if !notice(l) {
+			t.Errorf("%s does not notice", name)
+		}
+		if found() || l.Stats().Damaged != 1 {
+			t.Errorf("%s: it still counts: %+v", name, l.Stats())
+		}
+	}
+}
+
+// The head of nearly every record is read at once; longer ones are read, too.
+func TestLongHeadsAreRead(t *testing.T) {
+	l := open(t, t.TempDir())
+	for n := range 1200 {
+		r := engine.Record{Key: engine.Key{1, byte(n), byte(n >> 8)}, Conditions: engine.Conditions{Machine: strings.Repeat("m", n)}, Result: &engine.Result{ExitCode: n}}
+		if err := l.Record(t.Context(), r); err != nil {
+			t.Fatal(err)
+		}
+		if got, reason, err := l.Lookup(t.Context(), r.Key, engine.Conditions{Machine: r.Conditions.Machine}, engine.LookupNormal); got == nil || got.ExitCode != n {
+			t.Errorf("%d: %s, %v", n, reason, err)
 		}
 	}
 }

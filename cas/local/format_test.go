@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"flag"
 	"fmt"
 	"hash/crc32"
@@ -108,6 +109,36 @@ func TestGoldenFilesAreRead(t *testing.T) {
 	}
 	if r, reason, err := l.Lookup(t.Context(), engine.Key{0xee}, engine.Conditions{}, engine.LookupNormal); r != nil || err != nil || !strings.Contains(reason, "taken back") {
 		t.Errorf("%+v, %q, %v", r, reason, err)
+	}
+}
+
+// What earlier versions recorded, whose look-ups read pre-images, too, is a miss: no damage, and a new result hides it. Blobs are as before.
+func TestRecordsOfEarlierVersionsAreMisses(t *testing.T) {
+	dir := t.TempDir()
+	base := filepath.Join("pack", packID{goldenID, 0}.String())
+	for name, to := range map[string]string{"VERSION": "VERSION", "pack.before": base + packSuffix, "idx.before": base + indexSuffix} {
+		undump(t, filepath.Join("testdata", "golden", name), filepath.Join(dir, to))
+	}
+	l := open(t, dir)
+	k := engine.Key{0x11}
+	r, reason, err := l.Lookup(t.Context(), k, engine.Conditions{}, engine.LookupNormal)
+	if r != nil || err != nil || !strings.Contains(reason, "in a form that this cbuild does not know") {
+		t.Errorf("%+v, %q, %v", r, reason, err)
+	}
+	if _, err := l.Stored(t.Context(), k); !errors.Is(err, cas.ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if rep, err := l.Verify(t.Context(), Sample{}); err != nil || len(rep.Damaged) > 0 || rep.Blobs != 3 || rep.Records != 0 {
+		t.Errorf("%+v, %v", rep, err)
+	}
+	if err := l.Record(t.Context(), goldenRecord(0x11)); err != nil {
+		t.Fatal(err)
+	}
+	if r, reason, err := l.Lookup(t.Context(), k, engine.Conditions{Sandbox: engine.SandboxFull}, engine.LookupNormal); r == nil {
+		t.Errorf("what was recorded does not count: %s, %v", reason, err)
+	}
+	if !finds(t, l, []byte("a small blob")) || l.Stats().Damaged > 0 {
+		t.Errorf("%+v", l.Stats())
 	}
 }
 

@@ -41,7 +41,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // seed is what the checksums of a pack's headers begin with, so that a frame counts only in the pack and at the place that it was
 // written for: the bytes of a pack inside a blob are never taken for frames.
-func (id packID) seed() uint32 {
+func (id *packID) seed() uint32 {
 	if mutant == "place" {
 		return 0
 	}
@@ -63,12 +63,13 @@ func appendPackHeader(buf []byte, id packID) []byte {
 // A kind says what a frame holds. A record and the withdrawal of one are of one class: the latest counts.
 type kind uint8
 
-// The kinds of frames.
+// The kinds of frames. What earlier versions wrote as a record is one to no reader, and only hides older ones of its key.
 const (
 	rawBlob kind = 1 + iota
 	zstdBlob
-	aRecord
+	oldRecord
 	aWithdrawal
+	aRecord
 )
 
 // A class is what is looked for under a hash.
@@ -87,7 +88,7 @@ func (k kind) class() class {
 	return records
 }
 
-func (k kind) known() bool { return k >= rawBlob && k <= aWithdrawal }
+func (k kind) known() bool { return k >= rawBlob && k <= aRecord }
 
 // A header precedes the payload of each frame.
 type header struct {

@@ -11,6 +11,7 @@ import (
 	"math/bits"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -45,7 +46,8 @@ type bucket struct {
 	crc   uint32 // of them
 }
 
-// An index finds the frames of a sealed pack. The slots stay on the disk; a search reads one bucket, some 2 KiB, with pread.
+// An index finds the frames of a sealed pack. The slots stay on the disk; a search reads one bucket, some 2 KiB, with pread. Only the records
+// of packs that are asked for many come to memory.
 type index struct {
 	file    io.ReaderAt
 	shift   uint // 64 less the number of bits that choose a bucket
@@ -54,6 +56,9 @@ type index struct {
 	count   int
 	end     int64 // of the frames that it covers
 	base    int64 // of the slots
+
+	searches atomic.Int64 // for records
+	recalled atomic.Pointer[recall]
 }
 
 // appendIndex appends the index of the pack id, which ends at end. It sorts slots.
@@ -180,6 +185,9 @@ func (x *index) find(hash *[32]byte, c class) (e entry, ok bool, err error) {
 	if err := x.read(data, int(i)); err != nil {
 		return e, false, err
 	}
+	if !x.check(data, int(i)) {
+		return e, false, errIndex
+	}
 	for ; len(data) > 0; data = data[slotSize:] {
 		if bytes.Equal(data[:16], hash[:16]) {
 			if s := parseSlot(data); s.kind.class() == c {
@@ -190,7 +198,7 @@ func (x *index) find(hash *[32]byte, c class) (e entry, ok bool, err error) {
 	return e, false, nil
 }
 
-// read fills data with the slots of the i-th bucket.
+// read fills data with the slots of buckets from the i-th on.
 func (x *index) read(data []byte, i int) error {
 	if n, err := x.file.ReadAt(data, x.base+int64(x.buckets[i].start)*slotSize); n < len(data) {
 		if err == io.EOF {
@@ -198,24 +206,37 @@ func (x *index) read(data []byte, i int) error {
 		}
 		return err
 	}
-	if crc32.Checksum(data, castagnoli) != x.buckets[i].crc && mutant != "indexsum" {
-		return errIndex
-	}
 	return nil
+}
+
+// check reports whether data are the slots of the i-th bucket.
+func (x *index) check(data []byte, i int) bool {
+	return crc32.Checksum(data, castagnoli) == x.buckets[i].crc || mutant == "indexsum"
 }
 
 // all calls each for every slot, in the order of their hashes.
 func (x *index) all(each func(slot)) error {
-	for i := range len(x.buckets) - 1 {
-		data := make([]byte, int(x.buckets[i+1].start-x.buckets[i].start)*slotSize)
-		if len(data) == 0 {
-			continue
+	var buf []byte
+	size := func(from, to int) int { return int(x.buckets[to].start-x.buckets[from].start) * slotSize }
+	last := len(x.buckets) - 1
+	for from := 0; from < last; {
+		to := from + 1
+		for to < last && size(from, to+1) <= scanChunk {
+			to++
 		}
-		if err := x.read(data, i); err != nil {
+		buf = slices.Grow(buf[:0], size(from, to))[:size(from, to)]
+		if err := x.read(buf, from); err != nil {
 			return err
 		}
-		for ; len(data) > 0; data = data[slotSize:] {
-			each(parseSlot(data))
+		for data := buf; from < to; from++ {
+			slots := data[:size(from, from+1)]
+			data = data[len(slots):]
+			if !x.check(slots, from) {
+				return errIndex
+			}
+			for ; len(slots) > 0; slots = slots[slotSize:] {
+				each(parseSlot(slots))
+			}
 		}
 	}
 	return nil

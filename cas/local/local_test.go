@@ -3,6 +3,8 @@ package local
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -334,6 +336,23 @@ func TestPassesWhoseBlobsAreLostYield(t *testing.T) {
 	}
 }
 
+// What an action took of the machine differs each time: results that differ in nothing else are equal.
+func TestWhatARunTookMakesNoDifference(t *testing.T) {
+	l := open(t, t.TempDir())
+	for i, r := range []*engine.Result{
+		{Took: 1, Used: engine.Usage{User: 1, System: 2, Memory: 3}},
+		{Took: 2, Used: engine.Usage{User: 3, System: 1, Memory: 2}},
+		{Took: 2, Log: cas.Of(nil)},
+	} {
+		if err := l.Record(t.Context(), engine.Record{Key: engine.Key{1}, Result: r}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := l.Stats().Differing, int64(i/2); got != want {
+			t.Errorf("%d: %d differing results, want %d", i, got, want)
+		}
+	}
+}
+
 func TestStoredHasThePreimage(t *testing.T) {
 	l := open(t, t.TempDir())
 	for i, pre := range []string{"", "rule: \"run 1\"\n", strings.Repeat("input: b3:00\n", 1000), strings.Repeat("x", maxInMemory+1)} {
@@ -355,30 +374,52 @@ func TestStoredHasThePreimage(t *testing.T) {
 func TestRecordIsGolden(t *testing.T) {
 	l := open(t, t.TempDir())
 	got := l.encodeRecord(&engine.Record{Key: engine.Key{0xaa}, Conditions: engine.Conditions{Sandbox: engine.SandboxFull, Timeout: 5, Memory: 6, Machine: "m"}, Result: &engine.Result{ExitCode: 1}, Preimage: []byte("p")})
-	sum := recordSum(got[sumSize:])
-	want := fmt.Sprintf("%x", sum[:sumSize]) + "aa" + strings.Repeat("00", 31) + "01" + "0a" + "0c" + "016d" + "0b" + "0200020000000000000000" + "00" + "70"
+	preimage := sumOf([]byte{preimageRaw}, []byte("p"))
+	head := "45000000" + "aa" + strings.Repeat("00", 31) + "01" + "0a" + "0c" + "016d" + "0b" + "0200020000000000000000" + fmt.Sprintf("%x", preimage)
+	data, err := hex.DecodeString(head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("%x", sumOf(data, nil)) + head + "00" + "70"
 	if fmt.Sprintf("%x", got) != want {
 		t.Errorf("got  %x\nwant %s", got, want)
+	}
+	// Both CRCs by their check values, little-endian.
+	if sum := fmt.Sprintf("%x", sumOf([]byte("1234"), []byte("56789"))); sum != "839206e3"+"2639f4cb" {
+		t.Errorf("a checksum is %s", sum)
 	}
 }
 
 func FuzzDecodeRecord(f *testing.F) {
 	l := open(f, f.TempDir())
 	data := l.encodeRecord(&engine.Record{Key: engine.Key{1}, Conditions: engine.Conditions{Machine: "m"}, Result: &engine.Result{ExitCode: 1}, Preimage: make([]byte, 1000)})
-	f.Add(data[sumSize:])
-	f.Add([]byte{})
-	f.Fuzz(func(t *testing.T, body []byte) {
-		sum := recordSum(body)
-		data := append(sum[:sumSize:sumSize], body...)
-		if r, err := decodeRecord(data); err == nil && r.Result == nil {
+	head := headLength(data)
+	f.Add(data[headStart:head-sumSize], data[head:])
+	f.Add([]byte{}, []byte{})
+	f.Fuzz(func(t *testing.T, body, preimage []byte) {
+		var r engine.Record
+		_ = decodeRecord(body, &r)
+		r = engine.Record{}
+		err := decodeRecord(withSums(body, preimage), &r)
+		switch {
+		case len(preimage) > 0 && errors.Is(err, errDamaged):
+			t.Errorf("right checksums are called damage: %v", err)
+		case err == nil && r.Result == nil:
 			t.Error("neither a record nor an error")
-		} else if errors.Is(err, errDamaged) {
-			t.Errorf("a right checksum is called damage: %v", err)
-		} else if err == nil {
+		case err == nil:
 			_, _ = l.unpackPreimage(r.Preimage)
 		}
-		_, _ = decodeRecord(body)
 	})
+}
+
+// withSums returns a record with right checksums.
+func withSums(body, preimage []byte) []byte {
+	sum := sumOf(preimage, nil)
+	data := append(append(make([]byte, headStart), body...), sum[:]...)
+	binary.LittleEndian.PutUint32(data[sumSize:], uint32(len(data)))
+	sum = sumOf(data[sumSize:], nil)
+	copy(data, sum[:])
+	return append(data, preimage...)
 }
 
 // TestMain lets the test binary be one of several processes on a store.

@@ -28,6 +28,8 @@ func TestMutantsAreNoticed(t *testing.T) {
 		{"dirsync", "TestPowerCut"},
 		{"withdraw", "TestPowerCut"},
 		{"recordsum", "TestEveryByteOfARecordCounts"},
+		{"preimagesum", "TestEveryByteOfARecordCounts"},
+		{"recall", "TestARecallIsAGuess"},
 		{"check", "TestAnyFileCanBeDamaged"},
 		{"place", "TestFramesAreBoundToTheirPlace"},
 		{"indexsum", "TestEveryBitOfAnIndexCounts"},

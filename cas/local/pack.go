@@ -180,13 +180,18 @@ func (p *pack) addFrame(fr *frame) {
 	p.table.add(fr.hash, e, fr.offset+headerSize+int64(fr.length))
 }
 
-// find looks for a frame; pr is the probe of hash. An index that fails twice is given up, and the pack read instead.
+// find looks for a frame; pr is the probe of hash.
 func (p *pack) find(hash *[32]byte, pr *probe, c class) (entry, bool) {
+	if p.index != nil && !p.index.filter.has(pr) {
+		return entry{}, false
+	}
+	return p.search(hash, c)
+}
+
+// search looks for a frame. An index that fails twice is given up, and the pack read instead.
+func (p *pack) search(hash *[32]byte, c class) (entry, bool) {
 	if p.index == nil {
 		return p.table.find(hash, c)
-	}
-	if !p.index.filter.has(pr) {
-		return entry{}, false
 	}
 	for range 2 {
 		if e, ok, err := p.index.find(hash, c); err == nil {
@@ -202,26 +207,40 @@ func (p *pack) find(hash *[32]byte, pr *probe, c class) (entry, bool) {
 // read returns the payload of the frame at e. The error wraps errContent if the frame is not what e says, errDamaged if the disk fails,
 // fs.ErrNotExist or fs.ErrClosed if the pack is gone.
 func (p *pack) read(hash *[32]byte, e entry) ([]byte, error) {
-	f, err := p.open()
-	if err != nil {
-		return nil, err
-	}
 	buf := make([]byte, headerSize+int(e.length))
-	switch n, err := f.ReadAt(buf, int64(e.offset)); {
-	case n == len(buf):
-	case err == io.EOF:
-		return nil, errContent
-	case errors.Is(err, fs.ErrClosed):
+	if err := p.readAt(buf, e); err != nil {
 		return nil, err
-	default:
-		return nil, fmt.Errorf("%w: %w", errDamaged, err)
 	}
-	h, ok := parseHeader(buf, p.id.seed(), int64(e.offset))
+	h, ok := p.header(buf, hash, e)
 	payload := buf[headerSize:]
-	if !ok || h.hash != *hash || h.kind != e.kind || h.length != e.length || h.crc != crc32.Checksum(payload, castagnoli) {
+	if !ok || h.crc != crc32.Checksum(payload, castagnoli) {
 		return nil, errContent
 	}
 	return payload, nil
+}
+
+// readAt fills buf with the beginning of the frame at e. The error is as in read.
+func (p *pack) readAt(buf []byte, e entry) error {
+	f, err := p.open()
+	if err != nil {
+		return err
+	}
+	switch n, err := f.ReadAt(buf, int64(e.offset)); {
+	case n == len(buf):
+		return nil
+	case err == io.EOF:
+		return errContent
+	case errors.Is(err, fs.ErrClosed):
+		return err
+	default:
+		return fmt.Errorf("%w: %w", errDamaged, err)
+	}
+}
+
+// header returns the header that buf begins with, and whether it is that of hash at e.
+func (p *pack) header(buf []byte, hash *[32]byte, e entry) (h header, ok bool) {
+	h, ok = parseHeader(buf, p.id.seed(), int64(e.offset))
+	return h, ok && h.hash == *hash && h.kind == e.kind && h.length == e.length
 }
 
 // slots returns all that the pack's index or table has.

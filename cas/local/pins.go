@@ -1,6 +1,7 @@
 package local
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -19,30 +20,31 @@ type pins struct {
 	// flushing is held over writing.
 	flushing sync.Mutex
 
-	mu        sync.Mutex
-	new, last map[[16]byte]struct{} // guarded by mu; what need not be told again
-	pending   []byte                // guarded by mu
+	mu      sync.Mutex
+	told    *[toldSets][4][16]byte // guarded by mu; what need not be told again, the last ones first in each set
+	pending []byte                 // guarded by mu
 }
+
+// toldSets is how many sets of four, each a line of the processor's cache, remember what was told: 1 MiB. What does not fit is told again.
+const toldSets = 1 << 14
 
 // add notes that hash was used.
 func (p *pins) add(hash *[32]byte) {
 	h := half(*hash)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, ok := p.new[h]; ok {
-		return
+	if p.told == nil {
+		p.store.working()
+		p.told = new([toldSets][4][16]byte)
 	}
-	if _, ok := p.last[h]; ok {
-		return
+	set := &p.told[binary.LittleEndian.Uint16(h[:])%toldSets]
+	for i := range set {
+		if set[i] == h {
+			return
+		}
 	}
-	if len(p.new) >= maxChecked {
-		p.last, p.new = p.new, nil
-	}
-	p.store.working()
-	if p.new == nil {
-		p.new = make(map[[16]byte]struct{})
-	}
-	p.new[h] = struct{}{}
+	copy(set[1:], set[:3])
+	set[0] = h
 	p.pending = append(p.pending, h[:]...)
 }
 
@@ -86,7 +88,7 @@ func (p *pins) append(data []byte) error {
 // close writes the rest, and that there is no more.
 func (p *pins) close() {
 	p.mu.Lock()
-	if len(p.new) > 0 {
+	if p.told != nil {
 		p.pending = append(p.pending, make([]byte, 16)...)
 	}
 	p.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 
 	"cbuild/cas"
 	"cbuild/internal/vfs"
@@ -112,45 +113,57 @@ func (l *Local) putLarge(ctx context.Context, head []byte, r io.Reader) (cas.Dig
 	return d, nil
 }
 
-// stream writes head and the rest to f in the given form, hashing them on the way.
-func (l *Local) stream(f vfs.File, form form, head []byte, r io.Reader) (cas.Digest, error) {
+// stream writes head and the rest to f in the given form, hashing them on the way. It takes as long as reading and hashing: pieces are
+// written meanwhile, some of them late, for waking a writer for each would take as long as its writing. It may use all of head's capacity.
+func (l *Local) stream(f vfs.File, form form, head []byte, r io.Reader) (d cas.Digest, err error) {
 	var w io.Writer = f
 	end := func() error { return nil }
 	if form == compressed {
 		enc, err := l.codec.writer(f)
 		if err != nil {
-			return cas.Digest{}, err
+			return d, err
 		}
 		defer l.codec.putWriter(enc)
 		w, end = enc, enc.Close
 	}
 	bufs := l.codec.large()
 	defer l.codec.putLarge(bufs)
+	full, free := make(chan []byte, len(bufs)+1), make(chan []byte, len(bufs)+1)
+	for _, b := range bufs {
+		free <- b
+	}
+	var writing sync.WaitGroup
+	var failed atomic.Bool
+	var werr error
+	writing.Go(func() {
+		for piece := range full {
+			if werr == nil {
+				_, werr = w.Write(piece)
+				failed.Store(werr != nil)
+			}
+			free <- piece
+		}
+	})
 	h := cas.BLAKE3.New()
 	size := int64(0)
-	for piece, turn, all := head, 0, false; ; turn++ {
-		size += int64(len(piece))
-		var next []byte
-		var writing sync.WaitGroup
-		var werr, rerr error
-		last := all
-		// While a piece is written, it is hashed and the next one is read: together these take as long as writing.
-		writing.Go(func() { _, werr = w.Write(piece) })
+	for piece, all := head, false; ; {
+		full <- piece
 		h.Write(piece) // it never fails
-		if !last {
-			var n int
-			next = bufs[turn%2]
-			n, all, rerr = fill(r, next)
-			next = next[:n]
-		}
-		writing.Wait()
-		if err := cmp.Or(werr, rerr); err != nil {
-			return cas.Digest{}, err
-		}
-		if last {
+		size += int64(len(piece))
+		if all || failed.Load() {
 			break
 		}
-		piece = next
+		piece = <-free
+		var n int
+		if n, all, err = fill(r, piece[:cap(piece)]); err != nil {
+			break
+		}
+		piece = piece[:n]
+	}
+	close(full)
+	writing.Wait()
+	if err = cmp.Or(werr, err); err != nil {
+		return d, err
 	}
 	return cas.Sum(cas.BLAKE3, h, size), end()
 }

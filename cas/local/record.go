@@ -20,11 +20,12 @@ func (l *Local) Lookup(ctx context.Context, k engine.Key, want engine.Conditions
 	if mode == engine.LookupBypass {
 		return nil, "it is to be done again", nil
 	}
-	r, _, reason, err := l.load(k, true)
+	var r engine.Record
+	_, reason, err := l.load(k, looking{fresh: true}, &r)
 	if err != nil {
 		return nil, "", fmt.Errorf("look-up of %v: %w", k, err)
 	}
-	if r == nil {
+	if r.Result == nil {
 		return nil, reason, nil
 	}
 	if ok, reason := r.Conditions.Serve(r.Result.Status, want); !ok {
@@ -40,8 +41,9 @@ func (l *Local) Stored(ctx context.Context, k engine.Key) (*engine.Record, error
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	r, _, reason, err := l.load(k, true)
-	if err == nil && r == nil {
+	r := new(engine.Record)
+	_, reason, err := l.load(k, looking{fresh: true, whole: true}, r)
+	if err == nil && r.Result == nil {
 		err = fmt.Errorf("%s: %w", reason, cas.ErrNotFound)
 	}
 	if err == nil {
@@ -60,12 +62,21 @@ type spot struct {
 }
 
 // top finds the latest record or withdrawal of k: that of the highest generation, and of equal ones, which two processes wrote at the
-// same time, the same for everybody.
-func (l *Local) top(k engine.Key) (top spot) {
+// same time, the same for everybody. A guess may be another record: who takes it forgets it then.
+func (l *Local) top(k engine.Key, guess bool) (top spot) {
 	hash := [32]byte(k)
 	pr := probeOf(&hash)
 	for _, p := range l.packs.all() {
-		e, ok := p.find(&hash, &pr, records)
+		if p.index != nil && !p.index.filter.has(&pr) {
+			continue // as for nearly all: it is worth a call less
+		}
+		var e entry
+		var ok bool
+		if guess {
+			e, ok = p.guess(&hash)
+		} else {
+			e, ok = p.search(&hash, records)
+		}
 		if ok && (top.pack == nil || e.size > top.size && mutant != "generation" || e.size == top.size && e.kind == aWithdrawal) {
 			top = spot{p, e}
 		}
@@ -73,72 +84,77 @@ func (l *Local) top(k engine.Key) (top spot) {
 	return top
 }
 
-// load reads the record of k, or says why there is none; where it or its withdrawal lies is told in either case. Its pre-image is as it
-// lies in the pack. Fresh looks for what others have written, if nothing is known. Packs that vanish were compacted: their successors
-// are looked for.
-func (l *Local) load(k engine.Key, fresh bool) (r *engine.Record, at spot, reason string, err error) {
-	for range 3 {
-		at = l.top(k)
-		if at.pack == nil && fresh {
+// looking says how a record is looked for: whether for what others have written, too, if nothing is known, and whether with its pre-image,
+// as it lies in the pack.
+type looking struct{ fresh, whole bool }
+
+// load reads the record of k into r, or leaves it without a result and says why; where it or its withdrawal lies is told in either case.
+// Packs that vanish were compacted: their successors are looked for.
+func (l *Local) load(k engine.Key, how looking, r *engine.Record) (at spot, reason string, err error) {
+	for left := 3; left > 0; {
+		at = l.top(k, true)
+		if at.pack == nil && how.fresh {
 			if err := l.packs.refresh(false); err != nil {
-				return nil, at, "", err
+				return at, "", err
 			}
-			at = l.top(k)
+			at = l.top(k, true)
 		}
-		if r, reason, err = l.loadAt(at, k); !errors.Is(err, fs.ErrNotExist) {
-			return r, at, reason, err
+		switch reason, err = l.loadAt(at, k, how.whole, r); {
+		case errors.Is(err, errForgotten):
+			continue
+		case !errors.Is(err, fs.ErrNotExist):
+			return at, reason, err
 		}
 		l.packs.remove(at.pack)
-		fresh = true
+		how.fresh = true
+		left--
 	}
-	return nil, at, "its record is gone", nil
+	return at, "its record is gone", nil
 }
 
-// loadAt reads the record of k at a spot, or says why it does not count. A spot that fails gets a second chance.
-func (l *Local) loadAt(at spot, k engine.Key) (r *engine.Record, reason string, err error) {
+// errForgotten says that a record was not where memory had it: the index is to be asked.
+var errForgotten = errors.New("not the record that it seemed to be")
+
+// loadAt reads the record of k at a spot into r, or leaves it without a result and says why. A spot that fails gets a second chance.
+func (l *Local) loadAt(at spot, k engine.Key, whole bool, r *engine.Record) (reason string, err error) {
+	const unknown = "its record is in a form that this cbuild does not know"
 	switch {
 	case at.pack == nil:
-		return nil, "no result is stored", nil
+		return "no result is stored", nil
 	case at.kind == aWithdrawal:
-		return nil, "its result was taken back", nil
+		return "its result was taken back", nil
+	case at.kind != aRecord:
+		return unknown, nil
 	case l.condemned.has(at.pack, at.entry):
-		return nil, "its record was damaged", nil
+		if at.pack.forget() {
+			return "", errForgotten
+		}
+		return "its record was damaged", nil
 	}
 	for range 2 {
-		if r, err = readRecord(at, k); !errors.Is(err, errDamaged) {
+		if err = readRecord(at, k, whole, r); !errors.Is(err, errDamaged) {
 			break
 		}
 	}
+	if err == nil {
+		return "", nil
+	}
+	r.Result = nil
 	switch {
-	case err == nil:
-		return r, "", nil
 	case errors.Is(err, errForm):
-		return nil, "its record is in a form that this cbuild does not know", nil
+		return unknown, nil
+	case at.pack.forget():
+		return "", errForgotten
 	case errors.Is(err, errContent):
 		l.failed(at.pack, at.entry, err)
-		return nil, "its record was damaged", nil
+		return "its record was damaged", nil
 	case errors.Is(err, errDamaged):
 		l.failed(at.pack, at.entry, err)
-		return nil, "its record can't be read", nil
+		return "its record can't be read", nil
 	case errors.Is(err, fs.ErrClosed):
 		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err) // somebody else found it gone
 	}
-	return nil, "", err
-}
-
-// readRecord reads the record of k at a spot. The error wraps errContent if it is wrong, errDamaged if the disk fails, errForm if another
-// version wrote it.
-func readRecord(at spot, k engine.Key) (*engine.Record, error) {
-	hash := [32]byte(k)
-	data, err := at.pack.read(&hash, at.entry)
-	if err != nil {
-		return nil, err
-	}
-	r, err := decodeRecord(data)
-	if err == nil && r.Key != k {
-		err = errContent
-	}
-	return r, err
+	return "", err
 }
 
 // Record is engine.ActionCache's. Which of two records of a key stays says engine.Record.YieldsTo; a pass whose blobs are lost yields
@@ -151,11 +167,12 @@ func (l *Local) Record(ctx context.Context, r engine.Record) error {
 	if r.Key.IsZero() {
 		return errors.New("record: the zero key is never stored")
 	}
-	old, at, _, err := l.load(r.Key, false)
+	var old engine.Record
+	at, _, err := l.load(r.Key, looking{}, &old)
 	if err != nil {
 		return fmt.Errorf("record of %v: %w", r.Key, err)
 	}
-	if old != nil && !old.YieldsTo(&r) {
+	if old.Result != nil && !old.YieldsTo(&r) {
 		if old.Result.Status != engine.Pass || r.Result.Status != engine.Pass || sameResult(old.Result, r.Result) {
 			return nil
 		}
@@ -178,10 +195,11 @@ func (l *Local) Record(ctx context.Context, r engine.Record) error {
 	return nil
 }
 
-// sameResult compares all but how long it took.
+// sameResult compares all but what differs between equal runs: how long it took, and what of the machine.
 func sameResult(a, b *engine.Result) bool {
 	x, y := *a, *b
 	x.Took, y.Took = 0, 0
+	x.Used, y.Used = engine.Usage{}, engine.Usage{}
 	return bytes.Equal(engine.AppendResult(nil, &x), engine.AppendResult(nil, &y))
 }
 
@@ -219,7 +237,7 @@ func (l *Local) Withdraw(ctx context.Context, k engine.Key) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	at := l.top(k)
+	at := l.top(k, false)
 	if at.pack == nil || at.kind == aWithdrawal {
 		return nil
 	}

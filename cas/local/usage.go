@@ -130,8 +130,8 @@ func (l *Local) mark(ctx context.Context, u *usage) error {
 			if err != nil {
 				continue
 			}
-			rec, err := readRecord(spot{p, s.entry}, engine.Key(hash))
-			if err != nil {
+			var rec engine.Record
+			if err := readRecord(spot{p, s.entry}, engine.Key(hash), false, &rec); err != nil {
 				continue
 			}
 			if err := l.markResult(ctx, u, rec.Result, r, walked); err != nil {

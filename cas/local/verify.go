@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"cbuild/cas"
+	"cbuild/engine"
 )
 
 // A Report says what Verify saw.
@@ -120,7 +121,8 @@ func (l *Local) verifyFrame(p *pack, fr *frame, rep *Report) {
 		_, err := l.blobOf(fr.kind, &fr.hash, fr.size, fr.payload)
 		ok = err == nil
 	} else if ok && fr.kind == aRecord {
-		r, err := decodeRecord(fr.payload)
+		var r engine.Record
+		err := decodeRecord(fr.payload, &r)
 		ok = errors.Is(err, errForm) || err == nil && [32]byte(r.Key) == fr.hash
 	}
 	l.count(p, fr.hash, e, ok, rep)
@@ -157,7 +159,7 @@ func (l *Local) count(p *pack, hash [32]byte, e entry, ok bool, rep *Report) {
 		return
 	case e.kind.class() == blobs:
 		rep.Blobs++
-	case e.kind == aRecord && l.top(hash).pack == p && l.top(hash).entry == e:
+	case e.kind == aRecord && l.top(hash, false).pack == p && l.top(hash, false).entry == e:
 		rep.Records++
 	}
 	rep.Bytes += headerSize + int64(e.length)
