@@ -29,6 +29,7 @@ type node struct {
 	started  bool             // guarded by mu
 	items    int              // guarded by mu; elements taken so far
 	inflight int              // guarded by mu; rows admitted, unfinished and not backing off
+	parked   int              // guarded by mu; rows that back off
 	rows     map[string]*row  // guarded by mu; rows admitted and unfinished
 	pending  map[string]Item  // guarded by mu; elements taken and not admitted
 	queue    []string         // guarded by mu; keys of pending in order, some of which may be gone

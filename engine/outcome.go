@@ -173,6 +173,9 @@ type TroubleError struct {
 	Retry bool
 	// After is how long to wait at least; zero leaves it to the backoff.
 	After time.Duration
+	// Wait is set, with Retry, if nothing was tried at all: this was no attempt. The action waits for After with neither a slot nor a
+	// place in the window.
+	Wait bool
 }
 
 func (e *TroubleError) Error() string { return e.Err.Error() }

@@ -132,7 +132,11 @@ func (b *Build) record(ctx context.Context, v *view, p *Plan, a *answer) {
 	}
 }
 
-// attempt does the action, again while trouble may pass.
+// leastWait keeps an action that was not tried from asking for its turn without a pause.
+const leastWait = 10 * time.Millisecond
+
+// attempt does the action, again while trouble may pass. What waits for its turn elsewhere, such as a host that wants to be left alone,
+// uses up no attempt, however long it waits.
 func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reason string) (*answer, error) {
 	if (b.opts.Stored || b.opts.Dry) && !p.Trivial {
 		return nil, fmt.Errorf("%w: %s", ErrNotStored, reason)
@@ -149,11 +153,18 @@ func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reas
 			continue
 		}
 		var trouble *TroubleError
-		if !errors.As(err, &trouble) || !trouble.Retry || n >= p.Retries || ctx.Err() != nil || b.draining() {
+		if !errors.As(err, &trouble) || !trouble.Retry || !trouble.Wait && (n >= p.Retries || b.draining()) || ctx.Err() != nil {
 			return nil, err
 		}
 		if v.park != nil {
 			v.park()
+		}
+		if trouble.Wait {
+			n--
+			if err := b.sleep(ctx, max(trouble.After, leastWait)); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		wait := max(retry.Delay(n), trouble.After)
 		b.emit(Event{Type: EventProgress, Target: v.node.target, Text: name + ": " + err.Error(), Attempt: n + 1, After: wait})
@@ -164,6 +175,9 @@ func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reas
 }
 
 func (b *Build) sleep(ctx context.Context, d time.Duration) error {
+	if b.draining() {
+		return ErrCancelled
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -131,11 +131,16 @@ func (n *node) plan(ctx context.Context, v *view, i *Instance) (p *Plan, wanted 
 	return p, true, err
 }
 
+// maxParked is how many rows of a target may back off outside of its window. While a host rests, everything behind it comes here: each
+// row is a goroutine, so that without a bound a million of them would fill the memory.
+const maxParked = 4096
+
 // park takes r out of the window while it backs off, so that it holds up nobody.
 func (n *node) park(r *row) {
 	n.mu.Lock()
-	if !r.parked {
+	if !r.parked && n.parked < maxParked {
 		r.parked = true
+		n.parked++
 		n.inflight--
 	}
 	n.mu.Unlock()
@@ -145,7 +150,9 @@ func (n *node) park(r *row) {
 // done hands r to the feed.
 func (n *node) done(r *row) {
 	n.mu.Lock()
-	if !r.parked {
+	if r.parked {
+		n.parked--
+	} else {
 		n.inflight--
 	}
 	delete(n.rows, r.Key)

@@ -131,6 +131,15 @@ func (h *hashes) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Reset implements download.Tee.
+func (h *hashes) Reset() {
+	h.sha256.Reset()
+	h.blake3.Reset()
+	if h.other != nil {
+		h.other.Reset()
+	}
+}
+
 // of returns the checksum of the given function that the download in f has.
 func (h *hashes) of(function string, f *os.File) (checksum, error) {
 	sum := h.other

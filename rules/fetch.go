@@ -191,7 +191,10 @@ func (r *Fetch) download(rt *Runtime, self Self, urls []string) (*fetch, error) 
 	if err != nil {
 		return nil, err
 	}
-	f := &fetch{rt: rt, self: self, urls: urls, headers: r.Headers, want: want, timeout: r.Timeout, name: lastElement(urls[0])}
+	f := &fetch{rt: rt, self: self, urls: urls, headers: r.Headers, want: want, timeout: r.Timeout, most: int64(r.Disk), name: lastElement(urls[0])}
+	if f.most <= 0 {
+		f.most = maxDownload
+	}
 	if f.timeout == 0 {
 		f.timeout = fetchTimeout
 	}

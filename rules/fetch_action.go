@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -29,6 +30,7 @@ type fetch struct {
 	want    checksum // zero if nothing is known yet
 	pinned  bool     // whether want is what the lock says
 	timeout time.Duration
+	most    int64          // how many bytes it may have
 	had     *engine.Result // of a download that was made to learn the checksum; good for one Do
 
 	// name is that of the artifact. Unpack is nil where the artifact is the file itself.
@@ -86,23 +88,31 @@ func (f *fetch) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, e
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.CreateTemp(f.rt.Temp, "download-*")
+	got := newHashes(f.want)
+	part, err := f.rt.Parts.Open(f.partID(), !f.want.isZero(), f.rt.Temp, got)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		_ = file.Close()
-		_ = os.Remove(file.Name())
-	}()
-	var got *received
-	err = registry.Try(ctx, mirrors, func(url string) error {
-		got, err = f.verified(ctx, url, file)
-		return err
-	})
+	err = registry.Try(ctx, mirrors, func(url string) error { return f.verified(ctx, url, part, got) })
 	if err != nil {
+		_ = part.Close() // what is there of it is good for the next attempt
 		return nil, f.described(err)
 	}
-	return f.result(ctx, file, got, begun)
+	r, err := f.result(ctx, part, got, begun)
+	if err != nil {
+		_ = part.Close()
+		return nil, err
+	}
+	_ = part.Remove()
+	return r, nil
+}
+
+// partID is what a download that was broken off is found again by: what it should be, or else what is asked for.
+func (f *fetch) partID() string {
+	if f.want.isZero() {
+		return "request " + f.request()
+	}
+	return "content " + f.want.String()
 }
 
 // described adds the address to an error that does not show it, as an item's address names no host.
@@ -151,96 +161,103 @@ func (f *fetch) mirrors(ctx context.Context) ([]registry.Mirror, error) {
 	return all, nil
 }
 
-// received is a download that lies in a file.
-type received struct {
-	hashes *hashes
-	size   int64
+// verified downloads url to part. A download that is not what it should be is tried once more from nothing: then it was not the
+// network, nor what an earlier attempt left.
+func (f *fetch) verified(ctx context.Context, url string, part *download.Part, got *hashes) error {
+	err := f.once(ctx, url, part, got)
+	if isMismatch(err) && ctx.Err() == nil {
+		if err := part.Reset(); err != nil {
+			return err
+		}
+		err = f.once(ctx, url, part, got)
+	}
+	if isMismatch(err) {
+		return errors.Join(err, part.Reset())
+	}
+	return err
 }
 
-// verified downloads url to file. A download that is not what it should be is tried once more from nothing: then it was not the
-// network.
-func (f *fetch) verified(ctx context.Context, url string, file *os.File) (*received, error) {
-	got, err := f.once(ctx, url, file)
-	if _, mismatch := errors.AsType[*mismatchError](err); mismatch && ctx.Err() == nil {
-		got, err = f.once(ctx, url, file)
-	}
-	return got, err
+func isMismatch(err error) bool {
+	_, ok := errors.AsType[*mismatchError](err)
+	return ok
 }
 
-func (f *fetch) once(ctx context.Context, url string, file *os.File) (*received, error) {
-	if err := file.Truncate(0); err != nil {
-		return nil, err
+func (f *fetch) once(ctx context.Context, url string, part *download.Part, got *hashes) error {
+	if err := f.copy(ctx, url, part); err != nil || f.want.isZero() {
+		return err
 	}
-	if _, err := file.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	got := &received{hashes: newHashes(f.want)}
-	var err error
-	if got.size, err = f.copy(ctx, url, io.MultiWriter(file, got.hashes)); err != nil || f.want.isZero() {
-		return got, err
-	}
-	have, err := got.hashes.of(f.want.function, file)
+	have, err := got.of(f.want.function, part.File())
 	if err != nil || have == f.want {
-		return got, err
+		return err
 	}
 	shown := url
 	if resolver(f.rt, f.urls[0]) != nil {
 		shown = f.urls[0]
 	}
-	return nil, &mismatchError{url: shown, want: f.want, got: have, size: got.size, where: f.self.Where, target: f.self.Instance.Target.Label.Name, pinned: f.pinned}
+	return &mismatchError{url: shown, want: f.want, got: have, size: part.Size(), where: f.self.Where, target: f.self.Instance.Target.Label.Name, pinned: f.pinned}
 }
 
-// copy writes what url names to w and returns its size.
-func (f *fetch) copy(ctx context.Context, url string, w io.Writer) (int64, error) {
+// maxDownload is how large a download may be whose target does not say how much disk it needs: what has no end is noticed before the disk
+// is full.
+const maxDownload = 32 << 30
+
+// copy writes what url names to part.
+func (f *fetch) copy(ctx context.Context, url string, part *download.Part) error {
 	source, ok := f.local[url]
 	if !ok {
-		return f.send(ctx, url, w)
+		return f.send(ctx, url, part)
 	}
 	r, err := f.rt.Store.Open(ctx, source.Digest)
 	if errors.Is(err, cas.ErrNotFound) {
-		return 0, &engine.LostError{Digest: source.Digest, Err: err}
+		return &engine.LostError{Digest: source.Digest, Err: err}
 	}
 	if err != nil {
-		return 0, err
+		return err
 	}
-	n, err := io.Copy(w, r)
-	return n, errors.Join(err, r.Close())
+	if err := part.Reset(); err != nil {
+		return errors.Join(err, r.Close())
+	}
+	_, err = io.Copy(part, r)
+	return errors.Join(err, r.Close())
 }
 
-// send asks a server for url and writes the answer to w. An answer that holds a secret which was sent would be kept, so it is refused.
-func (f *fetch) send(ctx context.Context, url string, w io.Writer) (int64, error) {
+// send asks a server for url and writes the answer to part. An answer that holds a secret which was sent would be kept, so it is refused.
+func (f *fetch) send(ctx context.Context, url string, part *download.Part) error {
+	if len(f.self.Instance.Target.Needs) == 0 {
+		f.rt.Client.Declare(url) // nothing but the user's own words went into it
+	}
 	headers, secrets, err := engine.RevealAll(ctx, f.headers)
 	if err != nil {
-		return 0, err
+		return err
+	}
+	err = f.rt.Client.Download(ctx, part, download.Request{URL: url, Headers: headers, Timeout: f.timeout, Max: f.most, Local: true, Park: true})
+	if len(secrets) == 0 {
+		return err
 	}
 	finder := mask.New(secrets).Finder()
-	if len(secrets) > 0 {
-		w = io.MultiWriter(w, finder)
+	if _, rerr := io.Copy(finder, io.NewSectionReader(part.File(), 0, part.Size())); rerr != nil || finder.Found() {
+		return errors.Join(cmp.Or(rerr, errEcho), part.Reset())
 	}
-	n, err := f.rt.Client.Copy(ctx, w, download.Request{URL: url, Headers: headers, Timeout: f.timeout, Local: true})
-	if err == nil && finder.Found() {
-		return n, errEcho
-	}
-	return n, err
+	return err
 }
 
 // errEcho says that an answer can't be kept.
 var errEcho = errors.New("the answer holds a secret that was sent, and it would be kept")
 
-// result stores what file holds.
-func (f *fetch) result(ctx context.Context, file *os.File, got *received, begun time.Time) (*engine.Result, error) {
-	out, err := f.artifact(ctx, file)
+// result stores what part holds.
+func (f *fetch) result(ctx context.Context, part *download.Part, got *hashes, begun time.Time) (*engine.Result, error) {
+	out, err := f.artifact(ctx, part.File())
 	if err != nil {
 		return nil, err
 	}
 	if f.want.isZero() {
-		if err := f.setPin(file, got); err != nil {
+		if err := f.setPin(part.File(), got); err != nil {
 			return nil, err
 		}
 	}
 	facts := map[string]string{
-		"url": f.urls[0], "size": strconv.FormatInt(got.size, 10),
-		"sha256": hex.EncodeToString(got.hashes.sha256.Sum(nil)), "blake3": hex.EncodeToString(got.hashes.blake3.Sum(nil)),
+		"url": f.urls[0], "size": strconv.FormatInt(part.Size(), 10),
+		"sha256": hex.EncodeToString(got.sha256.Sum(nil)), "blake3": hex.EncodeToString(got.blake3.Sum(nil)),
 	}
 	for name, value := range f.facts {
 		facts[name] = value
@@ -271,12 +288,12 @@ func (f *fetch) artifact(ctx context.Context, file *os.File) (engine.Artifact, e
 }
 
 // setPin pins what was found: h1: for a Go module, which another proxy may have packed differently, else sha256.
-func (f *fetch) setPin(file *os.File, got *received) error {
+func (f *fetch) setPin(file *os.File, got *hashes) error {
 	function := "sha256"
 	if strings.HasPrefix(f.urls[0], "go:") {
 		function = "h1"
 	}
-	c, err := got.hashes.of(function, file)
+	c, err := got.of(function, file)
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,7 @@ func (a *asker) addresses() ([]part, error) {
 	if !ok {
 		named = engine.Object{"": a.URL}
 	}
+	own := len(a.self.Instance.Target.Needs) == 0 // then the addresses are made of nothing but the user's words
 	var parts []part
 	for _, key := range slices.Sorted(maps.Keys(named)) {
 		if named[key] == nil && ok {
@@ -98,6 +99,9 @@ func (a *asker) addresses() ([]part, error) {
 		address, err := pageAddress(named[key])
 		if err != nil {
 			return nil, fmt.Errorf("url: %w", err)
+		}
+		if own {
+			a.rt.Client.Declare(address)
 		}
 		first := &Page{URL: address}
 		if ok {

@@ -153,6 +153,8 @@ type Runtime struct {
 	Offline bool
 	// Client makes all requests.
 	Client *download.Client
+	// Parts keeps downloads that were broken off; nil keeps none.
+	Parts *download.Parts
 	// Temp is a directory for files that are gone when an action is done.
 	Temp string
 }

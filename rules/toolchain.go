@@ -48,7 +48,7 @@ func (r *Toolchain) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.P
 	}
 	moduleVersion := "v0.0.1-go" + version + "." + runtime.GOOS + "-" + runtime.GOARCH
 	f := &fetch{
-		rt: rt, self: self, urls: []string{"go:" + goToolchain + "@" + moduleVersion + ".zip"}, timeout: r.Timeout, name: treeName, tool: true,
+		rt: rt, self: self, urls: []string{"go:" + goToolchain + "@" + moduleVersion + ".zip"}, timeout: r.Timeout, most: maxDownload, name: treeName, tool: true,
 		unpack: &archive.Options{Format: archive.Zip, Prefix: goToolchain + "@" + moduleVersion, Workers: toolWorkers},
 		refine: refineGo, shape: "go toolchain",
 		facts: map[string]string{

@@ -164,12 +164,21 @@ func (r *run) evaluate() {
 	if err := r.keys.Close(r.complete()); err != nil {
 		r.console.Note("warning", "what is known for explanations could not be saved: "+err.Error())
 	}
+	if err := r.parts.Clean(clock.System.Now(), keepParts, maxParts); err != nil {
+		r.console.Note("warning", "downloads that were broken off could not be cleaned up: "+err.Error())
+	}
 	if err := r.table.Save(); err != nil {
 		r.console.Note("warning", "what is known of the sources could not be saved: "+err.Error())
 	}
 	r.problem(exitUsage, r.lock.refusal())
 	r.problem(exitUsage, r.saveLock())
 }
+
+// A download that was broken off is kept for a week, and all of them may have 4 GiB.
+const (
+	keepParts = 7 * 24 * time.Hour
+	maxParts  = 4 << 30
+)
 
 // perform runs the build until it ends or a signal ends it.
 func (r *run) perform(wants []engine.Want) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"syscall"
+	"time"
 
 	"cbuild/engine"
 	"cbuild/internal/clock"
@@ -20,7 +21,8 @@ func (r *run) finish() error {
 		r.problem(exitTrouble, errors.New(r.storeTrouble(err)))
 	}
 	err := r.status()
-	if hint := r.hint(statusOf(err)); hint != "" {
+	lost := r.unreachable()
+	if hint := r.hint(statusOf(err)); hint != "" && !lost {
 		r.console.Note("", hint)
 	}
 	for _, problem := range r.problems {
@@ -79,6 +81,35 @@ func (r *run) hint(status int) string {
 		return "Everything that finished is kept: run the same command with a network to resume."
 	}
 	return "Everything that finished is kept: run the same command to resume, or with --offline to build what is already here."
+}
+
+// unreachable says, once for each, which hosts could not be reached, and reports whether there were any.
+func (r *run) unreachable() bool {
+	all := r.console.Unreachable()
+	for _, u := range all {
+		tried := ""
+		if h := r.client.Host(u.Host); h.Failures > 0 {
+			tried = fmt.Sprintf("%s in %s; ", counted(h.Failures, "attempt"), ui.Elapsed(h.Took.Round(time.Second)))
+		}
+		r.console.Note("error", fmt.Sprintf("Cannot reach %s (%s)\n  %s%s, nothing is lost. Run the same command to\n  resume, or cbuild --offline to build what is already here.",
+			u.Host, u.Why, tried, waiting(u.Waiting)))
+	}
+	return len(all) > 0
+}
+
+func waiting(downloads int) string {
+	if downloads == 1 {
+		return "1 download is waiting"
+	}
+	return counted(downloads, "download") + " are waiting"
+}
+
+// counted writes a number of things, as in 1,204 downloads.
+func counted(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return ui.Thousands(n) + " " + word + "s"
 }
 
 // precedence orders the exit statuses, the gravest first.

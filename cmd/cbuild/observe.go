@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"cbuild/engine"
 	"cbuild/internal/clock"
 	"cbuild/internal/ui"
+	"cbuild/rules/download"
 )
 
 // observe makes the observers that the flags ask for. The caller calls closeEvents.
@@ -25,11 +27,14 @@ func (r *run) observe() (closeEvents func(), err error) {
 		Out: c.stderr, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose,
 		Quiet: c.quiet() || c.flags.progress == "json",
 		Live:  c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == "",
-		Log:   r.log, Asked: r.asked, Advice: r.workspace.Advice,
+		Log:   r.log, Asked: r.asked, Advice: r.workspace.Advice, Hosts: r.hosts,
 	})
 	r.notes.to(r.console.Note)
 	r.note = r.console.Note
 	r.observer = ui.Observers{r.console, r}
+	r.tellHost = func(h download.HostState) {
+		r.observer.Observe(engine.Event{Type: engine.EventProgress, Text: h.String(), After: max(h.Paused, h.Probe)})
+	}
 	add := func(w io.Writer) {
 		e := ui.NewEvents(w, clock.System, c.flags.eventsLevel == "run")
 		r.events, r.observer = append(r.events, e), append(r.observer, e)
@@ -46,6 +51,17 @@ func (r *run) observe() (closeEvents func(), err error) {
 		add(f)
 	}
 	return closeEvents, nil
+}
+
+// hosts says how the hosts are doing that downloads wait for.
+func (r *run) hosts() (lines []string) {
+	for _, h := range r.client.Hosts() {
+		if h.Waiting > 0 && !h.Down {
+			lines = append(lines, h.String())
+		}
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // quiet reports whether only what went wrong is shown.

@@ -39,6 +39,8 @@ type session struct {
 	keys      *state.Keys
 	trees     *checkout.Shared
 	client    *download.Client
+	parts     *download.Parts
+	tellHost  func(download.HostState)
 	runtime   *rules.Runtime
 	uses      *rules.Uses
 	executor  *sandbox.Executor
@@ -77,6 +79,18 @@ func (c *cli) stateDir() (string, error) {
 	return filepath.Join(dir, "cbuild"), err
 }
 
+// netrc is the file with names and passwords for hosts, as curl and the go command find it.
+func (c *cli) netrc() string {
+	if name, ok := c.env("NETRC"); ok {
+		return name
+	}
+	home, ok := c.env("HOME")
+	if !ok || home == "" {
+		return ""
+	}
+	return filepath.Join(home, ".netrc")
+}
+
 // openLock opens the lock file of w; pins that are set go to the journal.
 func (c *cli) openLock(w *buildfile.Workspace, journal *state.Pins) (*buildfile.Lock, error) {
 	opts := buildfile.LockOptions{Locked: c.flags.locked || c.flags.frozen}
@@ -99,7 +113,7 @@ func (c *cli) durability() local.Durability {
 
 // open makes a session for w. The caller closes it.
 func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
-	s = &session{cli: c, note: func(string, string) {}, workspace: w, uses: &rules.Uses{}}
+	s = &session{cli: c, note: func(string, string) {}, tellHost: func(download.HostState) {}, workspace: w, uses: &rules.Uses{}}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -128,6 +142,7 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	if s.scratch, err = s.takeScratch(filepath.Join(here, "tmp")); err != nil {
 		return s, err
 	}
+	s.parts = download.OpenParts(filepath.Join(here, "parts"))
 	if err := s.openPins(filepath.Join(here, "pins")); err != nil {
 		return s, err
 	}
@@ -187,7 +202,13 @@ func workspaceName(root string) string {
 // bind gives the workspace its runtime.
 func (s *session) bind(base, machine string) {
 	offline := s.cli.flags.offline || s.cli.flags.frozen
-	s.client = download.New(download.Options{Version: version, Offline: offline})
+	s.client = download.New(download.Options{
+		Version: version, Offline: offline, PerHost: s.cli.flags.connections, Netrc: s.cli.netrc(),
+		Tell: func(h download.HostState) { s.tellHost(h) },
+	})
+	for _, address := range s.workspace.Addresses() {
+		s.client.Declare(address)
+	}
 	s.closers = append(s.closers, s.client.Close)
 	goRegistry := registry.NewGo(registry.GoOptions{
 		Client: s.client, Env: s.cli.env, GoEnv: registry.GoCommand, CacheDir: filepath.Join(base, "sumdb"),
@@ -205,6 +226,7 @@ func (s *session) bind(base, machine string) {
 		Env:        s.cli.env,
 		Offline:    offline,
 		Client:     s.client,
+		Parts:      s.parts,
 		Temp:       s.scratch,
 	}
 	s.workspace.Bind(s.runtime)

@@ -120,6 +120,9 @@ func (w *web) build(text string) (*engine.Build, *watcher) {
 	}
 	client := download.New(download.Options{Offline: w.offline})
 	defer client.Close()
+	for _, address := range space.Addresses() {
+		client.Declare(address)
+	}
 	space.Bind(&rules.Runtime{
 		Store: w.host.store, Executor: w.host, Sources: w.host, System: w.host, Pins: lock, Client: client, Offline: w.offline, Temp: w.t.TempDir(),
 	})
@@ -320,7 +323,7 @@ func TestQueryHeaders(t *testing.T) {
 		}
 	}
 	w.pages["/1"], w.pages["/2"], other.pages["/3"] = answer("/2"), answer(other.srv.URL+"/3"), answer("")
-	text := `query "q" {
+	text := "locals { other = \"" + other.srv.URL + "\" }\n" + `query "q" {
 	  url     = "URL/1"
 	  headers = { x-token = "secret" }
 	  items   = {}

@@ -2,8 +2,10 @@ package ui
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -29,6 +31,8 @@ type ConsoleOptions struct {
 	Advice func(t *engine.Target, log []byte) string
 	// Asked reports whether an instance is among those that were asked for; nil means no. Of those it is told why they were skipped.
 	Asked func(engine.Event) bool
+	// Hosts says which hosts others wait for, and how long they will, a line for each; it may be nil.
+	Hosts func() []string
 	// Quiet shows only what went wrong.
 	Quiet bool
 	// Verbose shows what is started and every command from 1 on, and the key of every instance from 2 on.
@@ -47,6 +51,42 @@ type Console struct {
 	start   time.Duration
 	shown   map[string]bool // guarded by mu; diagnostics
 	last    string          // guarded by mu; the last plain summary
+	lost    []Unreachable   // guarded by mu; in the order in which they were met
+}
+
+// An Unreachable is a host that could not be reached, and how many downloads wait for it.
+type Unreachable struct {
+	Host, Why string
+	Waiting   int
+}
+
+// Unreachable returns the hosts because of which instances ended in trouble.
+func (c *Console) Unreachable() []Unreachable {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.lost)
+}
+
+// unreachable notes the host if it is that because of which an instance has no result. Thousands wait for one host: it is told once, at
+// the end.
+func (c *Console) unreachable(err error) bool {
+	var u interface {
+		error
+		Unreachable() (host, why string)
+	}
+	if err == nil || engine.ClassOf(err) != engine.ClassError || !errors.As(err, &u) {
+		return false
+	}
+	host, why := u.Unreachable()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at := slices.IndexFunc(c.lost, func(l Unreachable) bool { return l.Host == host })
+	if at < 0 {
+		at = len(c.lost)
+		c.lost = append(c.lost, Unreachable{Host: host, Why: why})
+	}
+	c.lost[at].Waiting++
+	return true
 }
 
 // NewConsole returns a console that has shown nothing yet.
@@ -79,7 +119,13 @@ func (c *Console) Observe(e engine.Event) {
 			return
 		}
 		c.stopped(e)
-		if e.Attempt == 0 || c.opts.Quiet {
+		switch {
+		case c.opts.Quiet:
+			return
+		case e.Attempt == 0:
+			if e.Target == nil && !c.opts.Live { // else it stands among the lines in place
+				c.print(clean(e.Text))
+			}
 			return
 		}
 		c.print(fmt.Sprintf("retry %s (attempt %d, in %s)", clean(e.Text), e.Attempt+1, e.After.Round(100*time.Millisecond)))
@@ -132,7 +178,7 @@ func (c *Console) finished(e engine.Event) {
 		c.print(fmt.Sprintf("%s %s %v (cached: %v)", e.Outcome.Class(), clean(name), key, e.Outcome.Cached))
 	}
 	word, rest, failure := c.describe(e, name)
-	if !failure {
+	if !failure || c.unreachable(e.Outcome.Err) {
 		return
 	}
 	text := c.colored(red, word) + rest

@@ -53,11 +53,18 @@ func (c *Console) plain() {
 	for _, p := range c.build.Progress() {
 		parts = append(parts, p.Target.Label.Name+" "+fraction(p))
 	}
-	line := strings.Join(parts, ", ")
+	line := strings.Join(append(parts, c.hosts()...), ", ")
 	if line != c.last {
 		c.last = line
 		c.print(fmt.Sprintf("%s  %s", Elapsed(c.opts.Clock.Elapsed()-c.start), line))
 	}
+}
+
+func (c *Console) hosts() []string {
+	if c.opts.Hosts == nil {
+		return nil
+	}
+	return c.opts.Hosts()
 }
 
 // fraction writes done/total, with ≥ while more may come.
@@ -72,12 +79,15 @@ func fraction(p engine.Progress) string {
 // paint redraws the lines in place: a line for each target that is not done or had failures, and what runs.
 func (c *Console) paint() {
 	columns, lines := c.opts.Size()
-	progress := c.build.Progress()
+	progress, hosts := c.build.Progress(), c.hosts()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var out []string
 	for _, p := range progress {
 		out = append(out, targetLine(p))
+	}
+	for _, h := range hosts {
+		out = append(out, " "+Text(h))
 	}
 	if n := max(lines-3, 0); len(out) > n {
 		out = out[len(out)-n:]

@@ -26,9 +26,9 @@ func Report(name string, facts, notes map[string]string, took time.Duration) str
 	var summary map[string]int
 	json.Unmarshal([]byte(facts["summary"]), &summary)
 	count, _ := strconv.Atoi(facts["count"])
-	line := fmt.Sprintf("%s  %s %s: %s", name, thousands(count), plural(count, "row"), classes(summary, facts["compared"] != ""))
+	line := fmt.Sprintf("%s  %s %s: %s", name, Thousands(count), plural(count, "row"), classes(summary, facts["compared"] != ""))
 	if cached, _ := strconv.Atoi(notes["cached"]); cached > 0 {
-		line += fmt.Sprintf(" (%s cached)", thousands(cached))
+		line += fmt.Sprintf(" (%s cached)", Thousands(cached))
 	}
 	if facts["incomplete"] != "" {
 		line += ", incomplete"
@@ -42,9 +42,9 @@ func Instances(c engine.Counts, incomplete []string, took time.Duration) string 
 	for class, n := range c.Classes {
 		byClass[string(class)] = n
 	}
-	line := fmt.Sprintf("%s %s: %s", thousands(c.Total), plural(c.Total, "instance"), classes(byClass, false))
+	line := fmt.Sprintf("%s %s: %s", Thousands(c.Total), plural(c.Total, "instance"), classes(byClass, false))
 	if n := c.Cached[engine.CachedLocal] + c.Cached[engine.CachedRemote]; n > 0 {
-		line += fmt.Sprintf(" (%s cached)", thousands(n))
+		line += fmt.Sprintf(" (%s cached)", Thousands(n))
 	}
 	if len(incomplete) > 0 {
 		line += ", incomplete: " + strings.Join(incomplete, ", ") + ","
@@ -56,7 +56,7 @@ func classes(counts map[string]int, compared bool) string {
 	var parts []string
 	for _, c := range classOrder {
 		if n := counts[c]; n > 0 || compared && slices.Contains(always, c) {
-			parts = append(parts, thousands(n)+" "+c)
+			parts = append(parts, Thousands(n)+" "+c)
 		}
 	}
 	if len(parts) == 0 {
@@ -72,8 +72,8 @@ func plural(n int, word string) string {
 	return word + "s"
 }
 
-// thousands writes n with commas.
-func thousands(n int) string {
+// Thousands writes n with commas.
+func Thousands(n int) string {
 	s := strconv.Itoa(n)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]

@@ -16,9 +16,9 @@ func Counts(counts map[string]int) string {
 			total += n
 		}
 	}
-	line := fmt.Sprintf("%s %s: %s", thousands(total), plural(total, "instance"), classes(counts, false))
+	line := fmt.Sprintf("%s %s: %s", Thousands(total), plural(total, "instance"), classes(counts, false))
 	if n := counts["cached_local"] + counts["cached_remote"]; n > 0 {
-		line += fmt.Sprintf(" (%s cached)", thousands(n))
+		line += fmt.Sprintf(" (%s cached)", Thousands(n))
 	}
 	return line
 }
@@ -26,5 +26,5 @@ func Counts(counts map[string]int) string {
 // Compared writes the numbers of instances by the classes of a comparison.
 func Compared(counts map[string]int) string {
 	same := counts["same-pass"] + counts["same-fail"]
-	return fmt.Sprintf("%s, %s the same", classes(counts, true), thousands(same))
+	return fmt.Sprintf("%s, %s the same", classes(counts, true), Thousands(same))
 }

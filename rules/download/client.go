@@ -4,7 +4,9 @@
 package download
 
 import (
+	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -12,8 +14,9 @@ import (
 	"net/textproto"
 	"net/url"
 	"os"
-	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"cbuild/engine"
 	"cbuild/internal/retry"
@@ -28,38 +31,59 @@ type Options struct {
 	Version string
 	// Offline makes every request fail.
 	Offline bool
-	// PerHost is the greatest number of requests to one host at a time; 0 means 8.
+	// PerHost is the greatest number of requests to one host at a time; 0 means 16.
 	PerHost int
 	// Timeout is the longest time from the start of a request to the end of its body; 0 means 5 minutes. Waiting for a turn does
 	// not count.
 	Timeout time.Duration
 	// Stall is the time in which at least 1 KiB per second must come; 0 means one minute.
 	Stall time.Duration
-	// FirstByte is the longest wait for an answer to begin; 0 means 30 seconds.
-	FirstByte time.Duration
-	// Transport is what requests go through, for tests; nil means one of its own that takes proxies from the environment.
+	// FirstByte is the longest wait for an answer to begin; 0 means 30 seconds. Connect is the one for a connection, and for the TLS
+	// handshake; 0 means 10 seconds.
+	FirstByte, Connect time.Duration
+	// Netrc is a file with names and passwords for hosts, "" for none.
+	Netrc string
+	// Tell, if set, is called when a host begins to rest, and now and then while more and more waits for it. It must not block.
+	Tell func(HostState)
+
+	// Proxy says through which proxy a request goes; nil means what the environment says.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Resolver looks up names, and TLS configures connections; nil means the system's.
+	Resolver *net.Resolver
+	TLS      *tls.Config
+	// Transport is what requests go through, for tests; nil means one of its own.
 	Transport http.RoundTripper
 }
 
 // A Client gets bytes over HTTP. All methods may be called concurrently.
 type Client struct {
-	opts  Options
-	http  *http.Client
-	hosts hosts
+	opts     Options
+	http     *http.Client
+	hosts    hosts
+	declared declared
+	netrc    netrc
 }
+
+// keepAlive is how often an idle connection is checked.
+const keepAlive = 30 * time.Second
 
 // New returns a Client.
 func New(o Options) *Client {
-	setDefault(&o.PerHost, 8)
+	setDefault(&o.PerHost, 16)
 	setDefault(&o.Timeout, 5*time.Minute)
 	setDefault(&o.Stall, time.Minute)
 	setDefault(&o.FirstByte, 30*time.Second)
+	setDefault(&o.Connect, 10*time.Second)
 	setDefault(&o.Version, "dev")
-	if o.Transport == nil {
-		o.Transport = transport(o)
+	if o.Proxy == nil {
+		o.Proxy = http.ProxyFromEnvironment
 	}
-	c := &Client{opts: o, http: &http.Client{Transport: o.Transport, CheckRedirect: checkRedirect}}
-	c.hosts.limit = o.PerHost
+	c := &Client{opts: o, netrc: netrc{name: o.Netrc}}
+	c.hosts.limit, c.hosts.tell = o.PerHost, o.Tell
+	if o.Transport == nil {
+		o.Transport = c.transport()
+	}
+	c.http = &http.Client{Transport: o.Transport, CheckRedirect: c.checkRedirect}
 	return c
 }
 
@@ -69,14 +93,16 @@ func setDefault[T comparable](p *T, v T) {
 	}
 }
 
-func transport(o Options) *http.Transport {
+func (c *Client) transport() *http.Transport {
 	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
-		ResponseHeaderTimeout:  o.FirstByte,
+		Proxy:                  c.proxy,
+		OnProxyConnectResponse: proxyRefusal,
+		DialContext:            c.dial,
+		TLSClientConfig:        c.opts.TLS,
+		TLSHandshakeTimeout:    c.opts.Connect,
+		ResponseHeaderTimeout:  c.opts.FirstByte,
 		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConnsPerHost:    o.PerHost,
+		MaxIdleConnsPerHost:    c.opts.PerHost,
 		IdleConnTimeout:        30 * time.Second,
 		DisableCompression:     true, // a body is hashed as it is served
 		ForceAttemptHTTP2:      true,
@@ -88,6 +114,25 @@ func (c *Client) Offline() bool { return c.opts.Offline }
 
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Hosts returns how those hosts are doing that something waits for, or that were given up.
+func (c *Client) Hosts() []HostState { return c.hosts.states() }
+
+// Host returns how a host is doing.
+func (c *Client) Host(id string) HostState {
+	h := c.hosts.host(id)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.state()
+}
+
+// Limit asks a host no more often than perSecond, after a first burst: for registries that say how often they want to be asked.
+func (c *Client) Limit(id string, perSecond float64, burst int) {
+	h := c.hosts.host(id)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.rate = rate.NewLimiter(rate.Limit(perSecond), burst)
+}
 
 // A Request is what to get.
 type Request struct {
@@ -101,6 +146,9 @@ type Request struct {
 	Timeout time.Duration
 	// Local permits the scheme file.
 	Local bool
+	// Park makes a request that can't begin soon end with an *engine.TroubleError that has Wait set, whatever it is that it waits for; else
+	// only a host that rests does that. It is for what asks only once and so can be begun anew without asking anything twice.
+	Park bool
 	// Wants reports whether the body of an answer other than 200 is wanted, too; nil wants none.
 	Wants func(code int) bool
 	// Head, if set, is called with the status, the headers and the final address of the answer, before its body is written.
@@ -109,83 +157,169 @@ type Request struct {
 
 // Bytes returns the body of r, which must have a Max.
 func (c *Client) Bytes(ctx context.Context, r Request) ([]byte, error) {
-	var b strings.Builder
+	var b bytes.Buffer
 	if r.Max <= 0 {
 		r.Max = 1 << 20
 	}
 	if _, err := c.Copy(ctx, &b, r); err != nil {
 		return nil, err
 	}
-	return []byte(b.String()), nil
+	return b.Bytes(), nil
 }
 
-// Copy gets r and writes its body to w, waiting first until the host has a turn and is not paused. It returns the number of bytes
-// written. A failure is an *engine.UnavailableError where the host does not have or give it (both wrap a *StatusError), an
-// *engine.TroubleError where it may pass, ctx's error, or another error, which is final.
-func (c *Client) Copy(ctx context.Context, w io.Writer, r Request) (int64, error) {
-	u, err := url.Parse(r.URL)
+// Copy gets r and writes its body to w, waiting first until the host has a turn. It returns the number of bytes written. A failure is
+// an *engine.UnavailableError where the host does not have or give it (both wrap a *StatusError), an *engine.TroubleError where it may
+// pass or was not even tried, because the host wants to be left alone, ctx's error, or another error, which is final.
+func (c *Client) Copy(ctx context.Context, w io.Writer, r Request) (n int64, err error) {
+	u, err := c.address(r)
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case u.Scheme == "file" && r.Local:
+	if u.Scheme == "file" {
 		return copyFile(w, u, r.Max)
-	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return 0, &url.Error{Op: "Get", URL: u.Redacted(), Err: errors.New("not an http or https address")}
-	case c.opts.Offline:
-		return 0, &engine.TroubleError{Err: &url.Error{Op: "Get", URL: u.Redacted(), Err: ErrOffline}}
 	}
-	release, err := c.hosts.acquire(ctx, u.Host)
-	if err != nil {
-		return 0, err
-	}
-	defer release()
-	return c.once(ctx, w, u, r)
+	err = c.exchange(ctx, u, r, func(e *exchange) error {
+		if code := e.resp.StatusCode; code != http.StatusOK && (r.Wants == nil || !r.Wants(code)) {
+			return c.refused(e.resp)
+		}
+		if r.Head != nil {
+			r.Head(e.resp.StatusCode, e.resp.Header, e.resp.Request.URL)
+		}
+		n, err = copyBody(w, e.body(), r.Max, e.resp.ContentLength)
+		return err
+	})
+	return n, err
 }
 
-// once performs the request within its time.
-func (c *Client) once(parent context.Context, w io.Writer, u *url.URL, r Request) (int64, error) {
+// address checks the address of r.
+func (c *Client) address(r Request) (*url.URL, error) {
+	u, err := url.Parse(r.URL)
+	switch {
+	case err != nil:
+		return nil, errors.New("not an address") // err shows passwords
+	case u.Scheme == "file" && r.Local:
+		return u, nil
+	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return nil, &url.Error{Op: "Get", URL: u.Redacted(), Err: errors.New("not an http or https address")}
+	case c.opts.Offline:
+		return nil, &engine.TroubleError{Err: &url.Error{Op: "Get", URL: u.Redacted(), Err: ErrOffline}}
+	}
+	return u, nil
+}
+
+// An exchange is a request that has an answer.
+type exchange struct {
+	resp  *http.Response
+	watch *watchdog
+	bytes int64 // of the body that came
+}
+
+// body is the body of the answer; reading it is watched.
+func (e *exchange) body() io.Reader {
+	e.watch.start()
+	return io.TeeReader(e.watch.reader(e.resp.Body), (*counter)(&e.bytes))
+}
+
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
+
+// leastProgress is how many bytes a body must have brought before it broke off to count as progress.
+const leastProgress = 16 << 10
+
+// exchange takes a turn, performs the request within its time, hands the answer to use, and notes what that says of the host.
+func (c *Client) exchange(ctx context.Context, u *url.URL, r Request, use func(*exchange) error) error {
+	t, err := c.hosts.host(u.Host).take(ctx, u.String(), r.Park)
+	if err != nil {
+		return err
+	}
+	e := &exchange{}
+	at, err := c.once(ctx, u, r, e, use)
+	if at.Host == u.Host {
+		t.done(err, e.bytes >= leastProgress)
+		return err
+	}
+	t.done(nil, false) // it was not this host that failed
+	if trouble, ok := errors.AsType[*engine.TroubleError](err); !ok || !trouble.Wait {
+		other := c.hosts.host(at.Host)
+		other.mu.Lock()
+		other.inflight++
+		other.mu.Unlock()
+		(&turn{host: other, address: at.String(), began: t.began}).done(err, e.bytes >= leastProgress)
+	}
+	return err
+}
+
+// once performs the request within its time. It returns the address that answered, or did not: another than u after a redirect.
+func (c *Client) once(parent context.Context, u *url.URL, r Request, e *exchange, use func(*exchange) error) (at *url.URL, err error) {
 	timeout := r.Timeout
 	setDefault(&timeout, c.opts.Timeout)
 	ctx, cancel := context.WithTimeoutCause(parent, timeout, &timeoutError{timeout})
 	defer cancel()
-	watch, ctx := newWatchdog(ctx, c.opts.Stall)
-	defer watch.stop()
+	e.watch, ctx = newWatchdog(ctx, c.opts.Stall)
+	defer e.watch.stop()
 
 	req, err := http.NewRequestWithContext(withHeaders(ctx, r.Headers), http.MethodGet, u.String(), nil)
 	if err != nil {
-		return 0, err
+		return u, errors.New("not an address")
 	}
 	for name, value := range r.Headers {
 		req.Header.Set(name, value)
 	}
 	req.Header.Set("User-Agent", "cbuild/"+c.opts.Version+" (+https://cbuild.example)")
 	req.Header.Set("Accept-Encoding", "identity")
-	resp, err := c.http.Do(req)
+	c.authorize(req)
+	e.resp, err = c.http.Do(req)
 	if err != nil {
-		return 0, classify(parent, ctx, u, err)
+		at := lastAddress(u, err)
+		return at, classify(parent, ctx, at, err)
 	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK && (r.Wants == nil || !r.Wants(resp.StatusCode)) {
-		return 0, c.refused(u, resp)
+	defer e.resp.Body.Close()
+	at = e.resp.Request.URL
+	if err := use(e); err != nil {
+		return at, classify(parent, ctx, at, err)
 	}
-	if r.Head != nil {
-		r.Head(resp.StatusCode, resp.Header, resp.Request.URL)
-	}
-	watch.start()
-	n, err := copyBody(w, watch.reader(resp.Body), r.Max, resp.ContentLength)
-	if err != nil {
-		return n, classify(parent, ctx, u, err)
-	}
-	return n, nil
+	return at, nil
 }
 
-// refused returns the error for an answer that is not 200, and pauses the host if it asks for that.
-func (c *Client) refused(u *url.URL, resp *http.Response) error {
+// lastAddress returns the address at which http.Client.Do, asked for u, met err.
+func lastAddress(u *url.URL, err error) *url.URL {
+	if inner, ok := errors.AsType[*url.Error](err); ok {
+		if at, perr := url.Parse(inner.URL); perr == nil && at.Host != "" {
+			return at
+		}
+	}
+	return u
+}
+
+// authorize adds the name and password that a netrc has for the host, unless the user gave others. They are sent in the clear only to
+// hosts that the user named.
+func (c *Client) authorize(req *http.Request) {
+	if req.URL.User != nil || req.Header.Get("Authorization") != "" || req.URL.Scheme != "https" && !c.declared.has(req.URL.Hostname(), req.URL.Port()) {
+		return
+	}
+	if l, ok := c.netrc.of(req.URL.Hostname()); ok {
+		req.SetBasicAuth(l.name, l.password)
+	}
+}
+
+// refused returns the error for an answer that is not wanted, and pauses the host if it asks for that.
+func (c *Client) refused(resp *http.Response) error {
+	u := resp.Request.URL
 	s := &StatusError{URL: u.Redacted(), Code: resp.StatusCode}
-	if retryable(s.Code) {
+	switch {
+	case s.Code == http.StatusProxyAuthRequired:
+		proxy := "of this network"
+		if p, err := c.opts.Proxy(resp.Request); err == nil && p != nil {
+			proxy = p.Host
+		}
+		return proxyError(proxy, s.Code)
+	case retryable(s.Code):
 		s.After = retry.RetryAfter(resp.Header.Get("Retry-After"), time.Now())
-		c.hosts.pause(u.Host, s.After)
+		c.hosts.host(u.Host).pause(s.After)
 	}
 	return s.classified()
 }
@@ -225,9 +359,9 @@ func withHeaders(ctx context.Context, headers map[string]string) context.Context
 	return context.WithValue(ctx, headersKey{}, headers)
 }
 
-// checkRedirect bounds redirects, refuses to leave TLS, and keeps the user's headers from other hosts: net/http drops only the
-// well-known ones.
-func checkRedirect(req *http.Request, via []*http.Request) error {
+// checkRedirect bounds redirects, refuses to leave TLS, and keeps what is meant for one host from others: net/http drops only the
+// well-known headers, and not for sub-domains. A host that rests is not bothered by way of another either.
+func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 	last := via[len(via)-1]
 	switch {
 	case len(via) > 10:
@@ -240,10 +374,23 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	if req.URL.Host != via[0].URL.Host {
 		headers, _ := req.Context().Value(headersKey{}).(map[string]string)
 		for name := range headers {
-			if textproto.CanonicalMIMEHeaderKey(name) != "Accept" {
+			switch textproto.CanonicalMIMEHeaderKey(name) {
+			case "Accept", "Range", "If-Range":
+			default:
 				req.Header.Del(name)
 			}
 		}
+		for _, name := range []string{"Authorization", "Cookie", "Referer"} {
+			req.Header.Del(name)
+		}
+		c.authorize(req)
 	}
-	return nil
+	if req.URL.Host == last.URL.Host {
+		return nil
+	}
+	after, err := c.hosts.host(req.URL.Host).resting()
+	if err == nil && after > 0 {
+		err = &engine.TroubleError{Err: &waitError{req.URL.Host, "it rests"}, Retry: true, After: after, Wait: true}
+	}
+	return err
 }

@@ -32,7 +32,7 @@ func (e *StatusError) Error() string {
 
 var (
 	unavailable = []int{400, 401, 403, 404, 410, 451}
-	passing     = []int{408, 425, 429, 500, 502, 503, 504}
+	passing     = []int{408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524} // from 520 on: proxies of a content network that can't reach the host
 )
 
 // Unavailable reports whether code says that a host does not have, or does not give, what was asked for.
@@ -75,20 +75,45 @@ type redirectError struct{ text string }
 
 func (e *redirectError) Error() string { return e.text }
 
-// An unreachableError says that no connection to a host came about.
-type unreachableError struct {
-	host string
-	err  *net.OpError
+// A HostError says that a host can't be reached or was given up, whatever is asked of it: it concerns all that is asked, so it need be told
+// only once.
+type HostError struct {
+	// Host is its name, with a port if that is unusual, and Why says what it does instead of answering.
+	Host, Why string
+	Err       error
 }
 
-func (e *unreachableError) Error() string {
-	why := e.err.Err.Error()
-	if dns, ok := errors.AsType[*net.DNSError](e.err); ok {
-		why = dns.Err
+func (e *HostError) Error() string { return fmt.Sprintf("cannot reach %s (%s)", e.Host, e.Why) }
+func (e *HostError) Unwrap() error { return e.Err }
+
+// Unreachable returns the host, for those that do not know this package.
+func (e *HostError) Unreachable() (host, why string) { return e.Host, e.Why }
+
+// A waitError says that nothing was asked: a host wants to be left alone.
+type waitError struct{ host, why string }
+
+func (e *waitError) Error() string { return fmt.Sprintf("waiting for %s: %s", e.host, e.why) }
+
+// why says in a few words what err is about.
+func why(err error) string {
+	if h, ok := errors.AsType[*HostError](err); ok {
+		return h.Why
 	}
-	return fmt.Sprintf("cannot reach %s (%s)", e.host, why)
+	if s, ok := errors.AsType[*StatusError](err); ok {
+		return strings.TrimSpace(fmt.Sprintf("%d %s", s.Code, http.StatusText(s.Code)))
+	}
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
+		return dns.Err
+	}
+	for err != nil {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+	return "no answer"
 }
-func (e *unreachableError) Unwrap() error { return e.err }
 
 // A writeError is trouble of the place that a body is written to, not of the network.
 type writeError struct{ err error }
@@ -112,11 +137,17 @@ func classify(parent, ctx context.Context, u *url.URL, err error) error {
 	if parent.Err() != nil {
 		return parent.Err()
 	}
+	if isA[*engine.TroubleError](err) || isA[*engine.UnavailableError](err) || isA[*StatusError](err) || errors.Is(err, errRestart) {
+		return unwrapped(err) // it was classified where it arose
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return engine.Transient(fmt.Errorf("GET %s: %w", u.Redacted(), cause))
 	}
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err
+	}
+	if refused, ok := errors.AsType[*addressError](err); ok {
+		return fmt.Errorf("GET %s: %w", u.Redacted(), refused)
 	}
 	switch {
 	case final(err):
@@ -125,9 +156,17 @@ func classify(parent, ctx context.Context, u *url.URL, err error) error {
 		return engine.Transient(fmt.Errorf("GET %s: the connection ended too early: %w", u.Redacted(), err))
 	}
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "dial" {
-		return engine.Transient(&unreachableError{host: u.Host, err: op})
+		return engine.Transient(&HostError{Host: u.Host, Why: why(op), Err: op})
 	}
 	return engine.Transient(fmt.Errorf("GET %s: %w", u.Redacted(), err))
+}
+
+// unwrapped returns err without what net/http says of the request, which repeats what it wraps.
+func unwrapped(err error) error {
+	if inner, ok := errors.AsType[*url.Error](err); ok && errors.Unwrap(inner) != nil {
+		return inner.Err
+	}
+	return err
 }
 
 // final reports whether asking again is pointless: TLS, which an attacker or a wrong clock breaks, not a busy host; the rules of

@@ -2,23 +2,118 @@ package download
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"net/http"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
+
+	"cbuild/engine"
 )
 
-// hosts holds what is known of each host: how many requests are under way, and until when it wants to be left alone.
+// The policy towards a host.
+const (
+	// budget is how many failures a host may make up for at once by retries that come right away; each success gives back a
+	// tenth of one, each second one. While less than half is left, retries are delayed; none is ever refused (gRPC's A6 ends them).
+	budget       = 10.0
+	budgetReward = 0.1
+	budgetRefill = 1.0 // per second
+	// breakAfter failures in a row, without any success between, open the circuit: then one request every probeEvery finds out
+	// whether the host is back. It is given up for this build if it has not been for giveUpAfter, and at least giveUpProbes failed.
+	breakAfter   = 20
+	probeEvery   = 30 * time.Second
+	giveUpAfter  = time.Minute
+	giveUpProbes = 2
+	// probeTakes is when those that wait for a probe ask again.
+	probeTakes = 2 * time.Second
+	// tellEvery is how often it is told that more and more waits for a host.
+	tellEvery = 10 * time.Second
+)
+
+// hosts holds what is known of each host, for all targets of the process.
 type hosts struct {
 	limit int
+	tell  func(HostState)
 
 	mu   sync.Mutex
 	byID map[string]*host // guarded by mu
 }
 
+// A host is what is known of one host and port.
 type host struct {
-	slots chan struct{}
+	id   string
+	most int
+	tell func(HostState)
 
-	mu    sync.Mutex
-	until time.Time // guarded by mu
+	mu       sync.Mutex
+	inflight int                 // guarded by mu; requests under way
+	limit    float64             // guarded by mu; how many may be, now: it is halved and grows again
+	slowed   time.Time           // guarded by mu; when it was halved
+	took     time.Duration       // guarded by mu; how long a request takes, about
+	queue    []chan struct{}     // guarded by mu; those who wait for one to end
+	until    time.Time           // guarded by mu; it wants to be left alone
+	rate     *rate.Limiter       // guarded by mu; nil without a limit
+	tokens   float64             // guarded by mu; what is left of the budget, at filled
+	filled   time.Time           // guarded by mu
+	asked    map[string]*request // guarded by mu; by address
+	waiting  int                 // guarded by mu; those of asked that wait
+	row      int                 // guarded by mu; failures in a row
+	since    time.Time           // guarded by mu; when the first of them was
+	last     error               // guarded by mu; the last of them
+	lastAt   time.Time           // guarded by mu; when it was
+	probe    time.Time           // guarded by mu; when it may be asked again, if the circuit is open
+	probing  bool                // guarded by mu
+	probes   int                 // guarded by mu; those that failed
+	down     bool                // guarded by mu; given up
+	told     time.Time           // guarded by mu
+}
+
+// A request is what a host remembers of an address that it has not answered yet.
+type request struct {
+	failed  bool
+	waiting bool      // it was told to come again
+	turn    time.Time // its place among those that the rate admits
+}
+
+// A HostState says how a host is doing, for people.
+type HostState struct {
+	// Host is its name, with a port if that is unusual.
+	Host string
+	// Waiting is how many downloads wait for it.
+	Waiting int
+	// Paused is for how much longer it is left alone, because it asked for that. Probe is when it is asked again, because it
+	// does not answer; Why says what it does instead.
+	Paused, Probe time.Duration
+	Why           string
+	// Down is set if it was given up: Failures in a row within Took.
+	Down     bool
+	Failures int
+	Took     time.Duration
+}
+
+func (s HostState) String() string {
+	switch {
+	case s.Down:
+		return fmt.Sprintf("host %s: given up (%s), %s waiting", s.Host, s.Why, downloads(s.Waiting))
+	case s.Paused > 0:
+		return fmt.Sprintf("host %s: paused %s, %s waiting", s.Host, clockTime(s.Paused), downloads(s.Waiting))
+	}
+	return fmt.Sprintf("host %s: %s; asked again in %s, %s waiting", s.Host, s.Why, clockTime(s.Probe), downloads(s.Waiting))
+}
+
+func downloads(n int) string {
+	if n == 1 {
+		return "1 download"
+	}
+	return fmt.Sprintf("%d downloads", n)
+}
+
+// clockTime writes a wait as minutes and seconds.
+func clockTime(d time.Duration) string {
+	s := int((d + time.Second - 1) / time.Second)
+	return fmt.Sprintf("%02d:%02d", s/60, s%60)
 }
 
 func (h *hosts) host(id string) *host {
@@ -29,47 +124,292 @@ func (h *hosts) host(id string) *host {
 	}
 	one := h.byID[id]
 	if one == nil {
-		one = &host{slots: make(chan struct{}, h.limit)}
+		one = &host{id: id, most: h.limit, limit: float64(h.limit), tell: h.tell, tokens: budget, filled: time.Now(), asked: map[string]*request{}}
 		h.byID[id] = one
 	}
 	return one
 }
 
-// acquire waits until id is not paused and has a free slot, and returns what frees it.
-func (h *hosts) acquire(ctx context.Context, id string) (release func(), err error) {
-	one := h.host(id)
-	for {
-		select {
-		case one.slots <- struct{}{}:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		release = func() { <-one.slots }
-		pause := one.paused()
-		if pause <= 0 && ctx.Err() == nil {
-			return release, nil
-		}
-		release() // no slot is held while the host rests
-		if err := sleep(ctx, pause); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// pause makes later requests to id wait for d, or longer if it is already paused for longer.
-func (h *hosts) pause(id string, d time.Duration) {
-	one := h.host(id)
-	one.mu.Lock()
-	defer one.mu.Unlock()
-	if until := time.Now().Add(d); d > 0 && until.After(one.until) {
-		one.until = until
-	}
-}
-
-func (h *host) paused() time.Duration {
+// states returns how the hosts are doing that others wait for.
+func (h *hosts) states() (all []HostState) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return time.Until(h.until)
+	for _, one := range h.byID {
+		one.mu.Lock()
+		if s := one.state(); s.Down || s.Paused > 0 || s.Probe > 0 {
+			all = append(all, s)
+		}
+		one.mu.Unlock()
+	}
+	return all
+}
+
+// state returns how h is doing. h.mu is held.
+func (h *host) state() HostState {
+	now := time.Now()
+	s := HostState{Host: h.id, Waiting: h.waiting, Paused: max(h.until.Sub(now), 0), Down: h.down, Failures: h.row}
+	if h.row > 0 {
+		s.Took, s.Why = h.lastAt.Sub(h.since), why(h.last)
+	}
+	if h.open() {
+		s.Probe = max(h.probe.Sub(now), time.Second)
+	}
+	return s
+}
+
+// open reports whether the circuit is open. h.mu is held.
+func (h *host) open() bool { return !h.probe.IsZero() }
+
+// A turn is a request to a host that was begun.
+type turn struct {
+	host    *host
+	address string
+	began   time.Time
+	probe   bool
+}
+
+// take waits until h has room for a request to address. If that would take long, it returns an *engine.TroubleError with Wait instead:
+// what is asked for is to be asked for again later. What can't be begun anew without asking twice (park is not set) waits here for
+// all that is short.
+func (h *host) take(ctx context.Context, address string, park bool) (*turn, error) {
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		t, err, free, wait := h.try(address, park)
+		if t != nil || err != nil {
+			return t, err
+		}
+		if free == nil {
+			if err := sleep(ctx, wait); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		select {
+		case <-free:
+		case <-ctx.Done():
+			h.leave(free)
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// try begins a request, or returns why it is not to be begun now, or what to wait for: until free is closed, or for some time.
+func (h *host) try(address string, park bool) (t *turn, err error, free chan struct{}, wait time.Duration) { //nolint:revive,staticcheck // the error is one of several ends
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	r := h.request(address)
+	if r.waiting {
+		r.waiting = false
+		h.waiting--
+	}
+	switch {
+	case h.down:
+		return nil, h.lost(), nil, 0
+	case h.until.After(now):
+		return nil, h.later(r, h.until.Sub(now), "it asked to be left alone"), nil, 0
+	case h.open() && (h.probing || h.probe.After(now)):
+		return nil, h.later(r, max(h.probe.Sub(now), probeTakes), why(h.last)), nil, 0
+	}
+	probe := h.open()
+	if wait := h.delay(r, now); wait > 0 && !probe {
+		if park {
+			return nil, h.later(r, wait, "it is asked slowly"), nil, 0
+		}
+		return nil, nil, nil, wait
+	}
+	if h.inflight >= h.room() && !probe {
+		if park && h.room() < h.most && len(h.queue) >= h.room() {
+			return nil, h.later(r, h.estimate(), "it is asked slowly"), nil, 0
+		}
+		free = make(chan struct{})
+		h.queue = append(h.queue, free)
+		return nil, nil, free, 0
+	}
+	h.inflight++
+	h.probing = h.probing || probe
+	return &turn{host: h, address: address, began: now, probe: probe}, nil, nil, 0
+}
+
+// room is how many requests may be under way. h.mu is held.
+func (h *host) room() int { return max(1, int(h.limit)) }
+
+// delay is how long r has to wait for the retry budget and for the rate. Its place among those that the rate admits is kept. h.mu is held.
+func (h *host) delay(r *request, now time.Time) time.Duration {
+	h.tokens = min(budget, h.tokens+now.Sub(h.filled).Seconds()*budgetRefill)
+	h.filled = now
+	if r.failed && h.tokens < budget/2 {
+		return time.Duration((budget/2 - h.tokens) / budgetRefill * float64(time.Second))
+	}
+	if h.rate == nil {
+		return 0
+	}
+	if r.turn.IsZero() {
+		r.turn = now.Add(h.rate.ReserveN(now, 1).DelayFrom(now))
+	}
+	wait := r.turn.Sub(now)
+	if wait <= 0 {
+		r.turn = time.Time{}
+	}
+	return wait
+}
+
+// estimate is when one of those that wait may have its turn. h.mu is held.
+func (h *host) estimate() time.Duration {
+	return min(max(h.took*time.Duration((len(h.queue)+h.waiting)/h.room()+1), 50*time.Millisecond), 10*time.Second)
+}
+
+// later returns what tells the engine to come again. h.mu is held.
+func (h *host) later(r *request, after time.Duration, why string) error {
+	r.waiting = true
+	h.waiting++
+	if now := time.Now(); h.tell != nil && now.Sub(h.told) >= tellEvery && (h.probe.After(now) || h.until.After(now)) {
+		h.told = now
+		defer h.tell(h.state())
+	}
+	return &engine.TroubleError{Err: &waitError{h.id, why}, Retry: true, After: after, Wait: true}
+}
+
+// lost returns what becomes of requests to a host that was given up. h.mu is held.
+func (h *host) lost() error {
+	return &engine.TroubleError{Err: &HostError{Host: h.id, Why: why(h.last), Err: h.last}}
+}
+
+// leave gives up a place in the queue.
+func (h *host) leave(free chan struct{}) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for i, c := range h.queue {
+		if c == free {
+			h.queue = append(h.queue[:i], h.queue[i+1:]...)
+			return
+		}
+	}
+	h.wake(1) // it was just its turn: it is somebody else's
+}
+
+// wake lets the first n of the queue try again. h.mu is held.
+func (h *host) wake(n int) {
+	n = min(n, len(h.queue))
+	for _, free := range h.queue[:n] {
+		close(free)
+	}
+	h.queue = h.queue[n:]
+}
+
+// done says how the request ended: err is what Copy returns for it, and progress is set if it brought something that need not be asked
+// for again.
+func (t *turn) done(err error, progress bool) {
+	h := t.host
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.inflight--
+	if t.probe {
+		h.probing = false
+	}
+	trouble, ok := errors.AsType[*engine.TroubleError](err)
+	switch {
+	case ok && trouble.Wait:
+	case ok && trouble.Retry && progress:
+		h.request(t.address).failed = true
+	case ok && trouble.Retry:
+		h.failed(err, t)
+	case err == nil, Status(err) != 0, errors.Is(err, errRestart):
+		h.succeeded(t)
+	default:
+		// The end of the build, a full disk, a limit, a broken certificate: that says nothing of the next request.
+	}
+	h.wake(max(1, h.room()-h.inflight))
+}
+
+// request returns what is known of an address. h.mu is held.
+func (h *host) request(address string) *request {
+	r := h.asked[address]
+	if r == nil {
+		r = &request{}
+		h.asked[address] = r
+	}
+	return r
+}
+
+// succeeded notes an answer. h.mu is held.
+func (h *host) succeeded(t *turn) {
+	if r := h.asked[t.address]; r != nil && r.waiting {
+		h.waiting-- // another fetch of the same address
+	}
+	delete(h.asked, t.address)
+	h.row, h.since, h.last, h.probe, h.probes, h.down = 0, time.Time{}, nil, time.Time{}, 0, false
+	h.tokens = min(budget, h.tokens+budgetReward)
+	h.limit = min(float64(h.most), h.limit+1/h.limit)
+	if took := time.Since(t.began); h.took == 0 {
+		h.took = took
+	} else {
+		h.took += (took - h.took) / 8
+	}
+}
+
+// failed notes trouble that the host made. h.mu is held.
+func (h *host) failed(err error, t *turn) {
+	now := time.Now()
+	h.request(t.address).failed = true
+	h.tokens = max(0, h.tokens-1)
+	if h.row++; h.row == 1 {
+		h.since = t.began
+	}
+	h.last, h.lastAt = err, now
+	if code := Status(err); (code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable) && t.began.After(h.slowed) {
+		h.limit = max(1, h.limit/2) // once for all that were under way together
+		h.slowed = now
+	}
+	switch {
+	case t.probe:
+		h.probe = now.Add(probeEvery)
+		if h.probes++; h.probes >= giveUpProbes && now.Sub(h.since) >= giveUpAfter {
+			h.down = true
+		}
+		h.announce(now)
+	case h.row >= breakAfter && !h.open():
+		h.probe = now.Add(probeEvery)
+		h.announce(now)
+	}
+	if h.open() || h.down {
+		h.wake(len(h.queue))
+	}
+}
+
+// pause makes later requests wait for d, or longer if h is paused for longer already.
+func (h *host) pause(d time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if now := time.Now(); d > 0 && now.Add(d).After(h.until) {
+		h.until = now.Add(d)
+		h.wake(len(h.queue))
+		h.announce(now)
+	}
+}
+
+// announce tells how h is doing. h.mu is held; tell must not call back.
+func (h *host) announce(now time.Time) {
+	if h.tell != nil {
+		h.told = now
+		h.tell(h.state())
+	}
+}
+
+// resting returns how long a request that is redirected to h should wait, 0 if it may go on.
+func (h *host) resting() (time.Duration, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	now := time.Now()
+	switch {
+	case h.down:
+		return 0, h.lost()
+	case h.open() && h.probe.After(now):
+		return h.probe.Sub(now), nil
+	}
+	return max(h.until.Sub(now), 0), nil
 }
 
 func sleep(ctx context.Context, d time.Duration) error {

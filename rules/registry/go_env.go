@@ -72,6 +72,12 @@ func (g *Go) configuration(ctx context.Context) (*goConfig, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, p := range c.proxies {
+		g.opts.Client.Declare(p.URL)
+	}
+	if fields := strings.Fields(c.sumDB); len(fields) == 2 {
+		g.opts.Client.Declare(fields[1])
+	}
 	g.config = c
 	return c, nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"cbuild/engine"
 	"cbuild/rules/download"
 )
 
@@ -32,8 +33,9 @@ type Mirror struct {
 	Stop error
 }
 
-// Try calls get for the mirrors in order until one succeeds, and returns what is most telling of their errors: trouble before "no
-// such thing", and the reason why the list ends only if nothing was asked at all.
+// Try calls get for the mirrors in order until one succeeds, and returns what is most telling of their errors: what may pass before a host
+// that wants to be left alone, that before other trouble, that before "no such thing", and the reason why the list ends only if nothing was
+// asked at all. So as long as one mirror may still bring it, all are tried again.
 func Try(ctx context.Context, mirrors []Mirror, get func(address string) error) error {
 	var best error
 	for _, m := range mirrors {
@@ -50,7 +52,7 @@ func Try(ctx context.Context, mirrors []Mirror, get func(address string) error) 
 		if !m.Own {
 			err = &mirrorError{url: m.URL, err: err}
 		}
-		if best == nil || !gone(err) {
+		if best == nil || rank(err) > rank(best) || rank(err) == rank(best) && rank(err) != rankWait {
 			best = err
 		}
 		if !m.Any && !gone(err) {
@@ -61,6 +63,27 @@ func Try(ctx context.Context, mirrors []Mirror, get func(address string) error) 
 		best = errors.New("no mirror to ask")
 	}
 	return best
+}
+
+// The ranks of errors, ascending.
+const (
+	rankGone = iota
+	rankFinal
+	rankWait
+	rankPasses
+)
+
+func rank(err error) int {
+	trouble, ok := errors.AsType[*engine.TroubleError](err)
+	switch {
+	case gone(err):
+		return rankGone
+	case ok && trouble.Wait:
+		return rankWait
+	case ok && trouble.Retry:
+		return rankPasses
+	}
+	return rankFinal
 }
 
 // A mirrorError is an error of a mirror. Which one it was is for the person at the console; reports name no mirror.
