@@ -187,7 +187,7 @@ func rot(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: rot blobs|records PATTERN")
 	}
-	const packHeader, frameHeader, record = 40, 60, 3
+	const packHeader, frameHeader, record = 40, 60, 5
 	files, err := filepath.Glob(ts.MkAbs(args[1]))
 	ts.Check(err)
 	rotten := 0
@@ -198,7 +198,7 @@ func rot(ts *testscript.TestScript, neg bool, args []string) {
 			kind, length := data[at+4], int(le.LittleEndian.Uint32(data[at+12:]))
 			at += frameHeader
 			if length > 0 && (kind == record) == (args[0] == "records") {
-				data[at+length/2] ^= 0x40
+				data[at+length/8] ^= 0x40 // of a record that is the head
 				rotten++
 			}
 			at += length
