@@ -1,15 +1,11 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -25,7 +21,9 @@ func (c *cli) casCommand() *cobra.Command {
 	}
 	cmd.AddCommand(
 		&cobra.Command{
-			Use: "stats", Short: "Count what the store holds", Example: "  cbuild cas stats --cas /mnt/shared/store", Args: cobra.NoArgs,
+			Use: "stats", Short: "Count what the store holds, and what for", Example: "  cbuild cas stats --cas /mnt/shared/store", Args: cobra.NoArgs,
+			Long: "cas stats counts what the store holds, what lies where, and what each kind of target uses. Within a workspace it also counts for each of its\n" +
+				"targets the results of the last build and the blobs that nothing else in the workspace uses, and shows apart what several of them use.",
 			RunE: func(*cobra.Command, []string) error { return c.withStore(c.casStats) },
 		},
 		c.casVerifyCommand(),
@@ -113,29 +111,6 @@ func (c *cli) casVerify(s *local.Local, part local.Sample, repair bool) error {
 		fmt.Fprintf(c.stderr, "To take it out of the store: cbuild cas verify --repair. If this happens again, look at the disk and the memory.\n")
 	}
 	return &statusError{status: exitFailed}
-}
-
-func (c *cli) casStats(s *local.Local) error {
-	b, err := s.Breakdown(context.Background())
-	if err != nil {
-		return &statusError{exitTrouble, err}
-	}
-	fmt.Fprintf(c.stdout, "%s\n%d blobs, %d records, %d bytes\n", s.Dir(), b.Loose.Blobs+b.Packed.Blobs, b.Records.Results, b.Loose.Bytes+b.Packed.Bytes+b.Records.Bytes)
-	w := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row := func(name string, sp local.Space) {
-		fmt.Fprintf(w, "%s\t%d results\t%d blobs\t%s\t\n", name, sp.Results, sp.Blobs, sizeText(sp.Bytes))
-	}
-	row("blobs in files", b.Loose)
-	row(fmt.Sprintf("blobs in %d packs", b.Packs), b.Packed)
-	row("results", b.Records)
-	row("trash", b.Trash)
-	for _, rule := range slices.SortedFunc(maps.Keys(b.Rules), func(x, y string) int {
-		return cmp.Or(cmp.Compare(b.Rules[y].Bytes, b.Rules[x].Bytes), cmp.Compare(x, y))
-	}) {
-		row("of "+rule, b.Rules[rule])
-	}
-	row("of no result", b.Other)
-	return w.Flush()
 }
 
 func (c *cli) casGet(s *local.Local, digest string) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -169,6 +170,18 @@ func (k *Keys) read(name string) ([]keyRecord, error) {
 			return records, nil
 		default:
 			return nil, err
+		}
+	}
+}
+
+// All yields the keys that the instances of a target had in the last build. What can't be read is left out.
+func (k *Keys) All(target string) iter.Seq[[32]byte] {
+	return func(yield func([32]byte) bool) {
+		records, _ := k.read(k.path(target, ""))
+		for _, r := range records {
+			if !yield([32]byte(r[16:])) {
+				return
+			}
 		}
 	}
 }

@@ -1,8 +1,10 @@
 package state
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"slices"
 	"testing"
 
 	"cbuild/internal/vfs"
@@ -41,6 +43,30 @@ func TestKeysOfEarlierBuilds(t *testing.T) {
 	check("a", 9, 3) // what was not evaluated is kept
 	build(true, map[string]byte{"b": 4})
 	check("a", 9, 3) // still in the build before
+}
+
+func TestAllKeysAreThoseOfTheLastBuild(t *testing.T) {
+	dir := t.TempDir()
+	for _, n := range []byte{1, 2} {
+		k := NewKeys(vfs.OS, dir, t.TempDir())
+		for i := range n + 2 {
+			k.Add("//:t", fmt.Sprint(i), [32]byte{n, i})
+		}
+		if err := k.Close(func(string) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	k := NewKeys(vfs.OS, dir, t.TempDir())
+	all := slices.SortedFunc(k.All("//:t"), func(x, y [32]byte) int { return bytes.Compare(x[:], y[:]) })
+	if want := [][32]byte{{2, 0}, {2, 1}, {2, 2}, {2, 3}}; !slices.Equal(all, want) {
+		t.Errorf("%v", all)
+	}
+	for range k.All("//:t") {
+		break
+	}
+	for key := range k.All("//:other") {
+		t.Errorf("%v", key)
+	}
 }
 
 // Two builds of one workspace that go on at the same time write down what each of them saw, and leave nothing else behind.
