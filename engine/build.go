@@ -75,6 +75,7 @@ type Build struct {
 	remakes   remakes
 	durations durations
 	fresh     sync.Map // keys of actions that were done in this build
+	unstored  atomic.Int64
 	// complete is set when everything that was wanted is there, so that what else was begun just ends.
 	complete atomic.Bool
 	drained  chan struct{}
@@ -138,6 +139,9 @@ func (b *Build) Run(ctx context.Context, wanted []Want) error {
 	b.complete.Store(ctx.Err() == nil)
 	cancel() // targets that nobody reads any more
 	group.Wait()
+	if n := b.unstored.Load(); n > 1 {
+		b.warn(nil, fmt.Sprintf("%d results could not be stored", n))
+	}
 
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -2,6 +2,8 @@ package engine_test
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -193,4 +195,43 @@ func TestDrainEndsWaitingForALease(t *testing.T) {
 			t.Errorf("%d done, ended after %v", done.Load(), took)
 		}
 	})
+}
+
+// fullCache takes only so many results.
+type fullCache struct {
+	cache
+	room atomic.Int64
+}
+
+func (c *fullCache) Record(ctx context.Context, r engine.Record) error {
+	if c.room.Add(-1) < 0 {
+		return errors.New("no space left")
+	}
+	return c.cache.Record(ctx, r)
+}
+
+// Results that can't be stored cost later builds work, and this one nothing: it is told once, and at the end how many they were.
+func TestThatResultsCantBeStoredIsToldOnce(t *testing.T) {
+	for lost, want := range [][]string{
+		nil,
+		{"a result could not be stored, and will have to be found out again: no space left"},
+		{"a result could not be stored, and will have to be found out again: no space left", "2 results could not be stored"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var done atomic.Int64
+			c := &fullCache{}
+			c.room.Store(int64(20 - lost))
+			b := newBuild(engine.Options{Jobs: 4, Window: 64, Cache: c}, counted(20, time.Second, &done))
+			b.run(t, "a")
+			var told []string
+			for _, e := range b.log.events {
+				if e.Type == engine.EventDiagnostic {
+					told = append(told, e.Text)
+				}
+			}
+			if !slices.Equal(told, want) || b.Sum().Classes[engine.ClassPass] != 20 {
+				t.Errorf("%d lost: %q, %+v", lost, told, b.Sum())
+			}
+		})
+	}
 }

@@ -126,10 +126,14 @@ func (b *Build) record(ctx context.Context, v *view, p *Plan, a *answer) {
 	defer a.release()
 	b.durations.learn(v.node.target.Label, a.took)
 	err := b.opts.Cache.Record(context.WithoutCancel(ctx), Record{Key: p.Action.Key(), Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
-	if err != nil {
-		// What was found out holds for this build; only later ones have to find it out again.
-		b.emit(Event{Type: EventDiagnostic, Severity: "warning", Target: v.node.target, Text: "a result could not be stored: " + err.Error()})
+	if err != nil && b.unstored.Add(1) == 1 {
+		// What was found out holds for this build; only later ones have to find it out again. How many there are is told at the end.
+		b.warn(v.node.target, "a result could not be stored, and will have to be found out again: "+err.Error())
 	}
+}
+
+func (b *Build) warn(t *Target, text string) {
+	b.emit(Event{Type: EventDiagnostic, Severity: "warning", Target: t, Text: text})
 }
 
 // leastWait keeps an action that was not tried from asking for its turn without a pause.

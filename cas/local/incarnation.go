@@ -2,7 +2,6 @@ package local
 
 import (
 	"cmp"
-	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -103,7 +102,7 @@ func (l *Local) guardStart(most time.Duration) (unlock func()) {
 			}
 			return func() {}
 		}
-		_ = l.clock.Sleep(context.Background(), pause)
+		_ = l.clock.Sleep(l.life, pause)
 	}
 }
 

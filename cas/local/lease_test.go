@@ -129,9 +129,7 @@ func first[A, B any](a A, _ B) A { return a }
 func kill(t *testing.T, l *Local) {
 	t.Helper()
 	l.start.Do(func() {})
-	if l.stop != nil {
-		l.stop()
-	}
+	l.life.end()
 	l.background.Wait()
 	l.temp.mu.Lock()
 	defer l.temp.mu.Unlock()

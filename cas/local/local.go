@@ -8,7 +8,6 @@
 package local
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -70,7 +69,7 @@ type Local struct {
 	told       sync.Map // of kinds of warnings
 	start      sync.Once
 	background sync.WaitGroup
-	stop       context.CancelFunc // set by start; it ends the background
+	life       lifetime
 
 	counters struct {
 		puts, existing, opens, lookups, hits, records, differing, damaged, unsynced atomic.Int64
@@ -93,7 +92,7 @@ func Open(dir string, opts Options) (*Local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn, broken: opts.Broken}
+	l := &Local{dir: dir, own: dir, fs: opts.FS, clock: opts.Clock, durability: opts.Durability, tell: opts.Warn, broken: opts.Broken, life: newLifetime()}
 	rand.Read(l.id[:]) // it never fails
 	l.temp.store, l.writer.store, l.sync.store, l.pins.store = l, l, l, l
 	l.packs.init(l, func() (dirs []string) {
@@ -184,9 +183,7 @@ func unwritable(err error) bool {
 // Close seals and syncs what was written and removes the store's temporary files. Readers that Open returned stay good.
 func (l *Local) Close() error {
 	l.start.Do(func() {}) // from now on nothing starts
-	if l.stop != nil {
-		l.stop()
-	}
+	l.life.end()
 	l.background.Wait()
 	var err error
 	l.writer.close()
@@ -207,11 +204,7 @@ func (l *Local) Close() error {
 
 // working starts what goes on beside the writing, once. It ends in Close.
 func (l *Local) working() {
-	l.start.Do(func() {
-		ctx, stop := context.WithCancel(context.Background())
-		l.stop = stop
-		l.background.Go(func() { l.tend(ctx) })
-	})
+	l.start.Do(func() { l.background.Go(func() { l.tend(l.life) }) })
 }
 
 // Dir returns the directory of the store.

@@ -1,15 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
 	"syscall"
-
-	"cbuild/cas/local"
-	"cbuild/engine"
 )
 
 // breakage is why the store takes no more blobs: the build then ends in good order, for whatever it did now would be lost.
@@ -95,29 +91,4 @@ func freeBytes(dir string) int64 {
 		return 0
 	}
 	return int64(uint64(st.Bsize) * st.Bavail)
-}
-
-// A forgetful cache goes on when a result can't be stored: that costs work in later builds and is told once.
-type forgetful struct {
-	*local.Local
-	notes *notes
-
-	mu   sync.Mutex
-	lost int // guarded by mu
-}
-
-// Record is engine.ActionCache's, except that trouble of the store is only counted.
-func (f *forgetful) Record(ctx context.Context, r engine.Record) error {
-	err := f.Local.Record(ctx, r)
-	if err == nil || ctx.Err() != nil {
-		return err
-	}
-	f.mu.Lock()
-	f.lost++
-	first := f.lost == 1
-	f.mu.Unlock()
-	if first {
-		f.notes.add("A result could not be stored, and will have to be found out again: " + root(err).Error())
-	}
-	return nil
 }

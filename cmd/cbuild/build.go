@@ -124,7 +124,7 @@ func (r *run) prepare() {
 		window = max(64, 4*f.jobs)
 	}
 	r.build = engine.New(engine.Options{
-		Targets: r.workspace.Targets, Cache: &forgetful{Local: r.store, notes: &r.notes}, Leases: r.store,
+		Targets: r.workspace.Targets, Cache: r.store, Leases: r.store,
 		Observer: &guarded{withObserverFaults(r.observer), r.cli},
 		Jobs:     f.jobs, Connections: f.connections, Pools: r.workspace.Pools(), Memory: sandbox.MachineMemory(), Window: window, DiskAhead: f.diskAhead,
 		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
