@@ -36,6 +36,8 @@ type Options struct {
 	FailFast bool
 	// Again does every action but downloads again, once, although a result is stored.
 	Again bool
+	// Check, if set, has what is stored done again.
+	Check Checker
 	// Stored does nothing but look up: any stored result will do, also one that a build would not use again, and what has none ends
 	// with ErrNotStored.
 	Stored bool
@@ -75,6 +77,7 @@ type Build struct {
 	remakes   remakes
 	durations durations
 	fresh     sync.Map // keys of actions that were done in this build
+	checked   sync.Map // keys of actions that were done again to be checked
 	unstored  atomic.Int64
 	// complete is set when everything that was wanted is there, so that what else was begun just ends.
 	complete atomic.Bool

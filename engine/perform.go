@@ -85,6 +85,9 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 	}
 	for {
 		a, reason, err := b.lookup(ctx, v, name, p)
+		if a != nil && err == nil {
+			err = b.check(ctx, v, name, p, a.result)
+		}
 		if a != nil || err != nil {
 			return a, err
 		}

@@ -72,6 +72,7 @@ type run struct {
 	paths     []string  // of what was published, as printed
 	signal    os.Signal // the first one, once Run has returned
 	problems  []error   // beside the outcomes of instances
+	checker   *checker  // nil without --check
 
 	mu      sync.Mutex
 	failed  int                              // guarded by mu; instances that were asked for and are not a pass
@@ -123,11 +124,16 @@ func (r *run) prepare() {
 	if window < 1 {
 		window = max(64, 4*f.jobs)
 	}
+	var check engine.Checker
+	if f.check > 0 {
+		r.checker = newChecker(r.store, r.console, f.check)
+		check = r.checker
+	}
 	r.build = engine.New(engine.Options{
 		Targets: r.workspace.Targets, Cache: r.store, Leases: r.store,
 		Observer: &guarded{withObserverFaults(r.observer), r.cli},
 		Jobs:     f.jobs, Connections: f.connections, Pools: r.workspace.Pools(), Memory: sandbox.MachineMemory(), Window: window, DiskAhead: f.diskAhead,
-		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Explain: r.reason,
+		Spool: r.spool, FailFast: f.stopFirst, Again: f.again, Check: check, Explain: r.reason,
 	})
 	r.breakage.then(r.build.Drain)
 }

@@ -20,6 +20,10 @@ func (r *run) finish() error {
 	if err := r.breakage.get(); err != nil {
 		r.problem(exitTrouble, errors.New(r.storeTrouble(err)))
 	}
+	if c := r.checker; c != nil {
+		r.console.Note("", c.summary())
+		r.problem(exitFailed, c.err())
+	}
 	err := r.status()
 	lost := r.unreachable()
 	if hint := r.hint(statusOf(err)); hint != "" && !lost {

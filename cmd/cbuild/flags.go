@@ -31,6 +31,7 @@ type flags struct {
 	keepGoing bool
 	silent    bool
 	again     bool
+	check     float64
 	locked    bool
 	offline   bool
 	frozen    bool
@@ -120,6 +121,8 @@ func (c *cli) buildFlags(cmd *cobra.Command) {
 	f.Var(atLeast(&c.flags.limit, 1), "limit", "take only the first N items of each query")
 	f.Var(atLeast(&c.flags.sample, 1), "sample", "take only N items of each query, always the same")
 	f.BoolVarP(&c.flags.again, "always-make", "B", false, "run everything again")
+	f.Var((*percentage)(&c.flags.check), "check", "run what is cached once more, or PERCENT of it, and say what comes out otherwise")
+	f.Lookup("check").NoOptDefVal = "100"
 	f.BoolVar(&c.flags.locked, "locked", false, "fail if the lock file would change")
 	f.BoolVar(&c.flags.offline, "offline", false, "do not use the network")
 	f.BoolVar(&c.flags.frozen, "frozen", false, "both --locked and --offline")
@@ -286,4 +289,26 @@ func splitVars(args []string) (targets []string, vars []buildfile.VarAssignment)
 		}
 	}
 	return targets, vars
+}
+
+// A percentage is the value of a flag that takes more than 0 and at most 100, with or without a percent sign.
+type percentage float64
+
+func (p *percentage) Type() string { return "PERCENT" }
+
+func (p *percentage) String() string {
+	if *p == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(float64(*p), 'g', -1, 64)
+}
+
+// Set is pflag.Value's.
+func (p *percentage) Set(s string) error {
+	n, err := strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64)
+	if err != nil || !(n > 0 && n <= 100) {
+		return errors.New("want a number from 0 to 100, as in 10 or 0.5%")
+	}
+	*p = percentage(n)
+	return nil
 }

@@ -26,7 +26,7 @@ func laterCommands() (all []*cobra.Command) {
 }
 
 // laterFlags are promised for build; some take a value.
-var laterFlags = map[string]bool{"profile": true, "check": false, "remote": false, "require-cached": false}
+var laterFlags = map[string]bool{"profile": true, "remote": false, "require-cached": false}
 
 func addLaterFlags(f *pflag.FlagSet) {
 	for name, takes := range laterFlags {
