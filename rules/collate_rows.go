@@ -200,7 +200,8 @@ func (c *collation) side(of *engine.Row, o *engine.Outcome) (s report.Side, netw
 		return s, false
 	}
 	s.Ran, s.ExitCode = true, o.Result.ExitCode
-	s.Extra.Log, s.Extra.Took = o.Result.Log, o.Result.Took
+	s.Extra.Log, s.Extra.Took, s.Extra.Used = o.Result.Log, o.Result.Took, o.Result.Used
+	s.Extra.Shielded = of.Target.Rule == "run"
 	return s, o.Result.Facts["network"] != ""
 }
 

@@ -3,7 +3,9 @@ package buildfile
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -27,9 +29,30 @@ func (w *Workspace) Advice(t *engine.Target, log []byte) string {
 			if name := src.missed(word); name != "" {
 				return fmt.Sprintf("%s exists in the package but is not an input of %s. Add with = [%q].", name, src.ref(), name)
 			}
+			if advice := w.beyond(src, word); advice != "" {
+				return advice
+			}
 		}
 	}
 	return ""
+}
+
+// seenDirs are directories of this machine, or of a sandbox, that a run sees.
+var seenDirs = []string{"/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/proc", "/dev", "/build", "/tools"}
+
+// beyond says what may be done about a file or directory that only this machine has, or another package; "" if there is no such thing.
+func (w *Workspace) beyond(t *target, name string) string {
+	seen := func(dir string) bool { return name == dir || strings.HasPrefix(name, dir+"/") }
+	if !path.IsAbs(name) || name != path.Clean(name) || name == "/" || slices.ContainsFunc(seenDirs, seen) {
+		return ""
+	}
+	if _, err := os.Stat(name); err != nil {
+		return ""
+	}
+	if rel, err := filepath.Rel(w.Root, name); err == nil && filepath.IsLocal(rel) {
+		return fmt.Sprintf("%s is a file of the workspace but not an input of %s. Add with = [\"//%s\"] and use that path.", rel, t.ref(), filepath.ToSlash(rel))
+	}
+	return fmt.Sprintf("%s exists on this machine but %s does not see it. Copy it into the package and add it to inputs, or make it with a target.", name, t.ref())
 }
 
 // notInPath reports whether r parts a path from what surrounds it in a message.

@@ -28,6 +28,8 @@ type HTML struct {
 	rows int
 	// listed are the rows for readers without scripts.
 	listed []string
+	// ran counts the commands of the rows by the class of their sandboxes.
+	ran [engine.SandboxFull + 1]int
 }
 
 // NewHTML returns a format that writes to w.
@@ -139,6 +141,9 @@ func (p *HTML) Row(r *Row) error {
 			buf = append(buf, ',')
 		}
 		buf = appendSide(buf, Name(r.Key), &s)
+		if s.Extra.Shielded {
+			p.ran[s.Extra.Used.Sandbox]++
+		}
 	}
 	buf = append(buf, ']')
 	if len(r.Problems) > 0 {
@@ -193,6 +198,12 @@ func appendSide(buf []byte, key string, s *Side) []byte {
 	if e.Took > 0 {
 		o.int("ms", int((e.Took+time.Millisecond/2)/time.Millisecond))
 	}
+	if busy := e.Used.User + e.Used.System; busy > 0 {
+		o.int("cpu", int((busy+time.Millisecond/2)/time.Millisecond))
+	}
+	if e.Used.Memory > 0 {
+		o.int("mem", int(e.Used.Memory>>20)+1)
+	}
 	if e.Cached != engine.NotCached {
 		o.string("from", e.Cached.String())
 	}
@@ -237,6 +248,18 @@ func (p *HTML) plain(r *Row) string {
 	return b.String()
 }
 
+// sandbox says how well the commands of the rows were shielded.
+func (p *HTML) sandbox() string {
+	full, none := p.ran[engine.SandboxFull], p.ran[engine.SandboxNone]
+	switch {
+	case none > 0:
+		return fmt.Sprintf("%s of %s ran in sandbox class none: what a command did not declare was not hidden from it.", thousands(none), plural(full+none, "run"))
+	case full > 0:
+		return "All ran in sandbox class full: a command saw what it declared."
+	}
+	return ""
+}
+
 // End implements Format.
 func (p *HTML) End() error {
 	var b strings.Builder
@@ -255,7 +278,7 @@ func (p *HTML) End() error {
 		}
 		b.WriteString("</tr>\n" + strings.Join(p.listed, "") + "</table>\n")
 	}
-	b.WriteString("</noscript>\n<script>" + pageScript + "</script>\n</body>\n</html>\n")
+	b.WriteString("</noscript>\n<footer>" + p.sandbox() + "</footer>\n<script>" + pageScript + "</script>\n</body>\n</html>\n")
 	_, err := io.WriteString(p.w, b.String())
 	return err
 }

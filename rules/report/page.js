@@ -248,7 +248,8 @@
     head.append(make("span", { className: s.o }, s.o));
     if (s.x) head.append(make("span", { className: "dim" }, "exit code " + s.x));
     if (s.c && data.compare.length > 2) head.append(make("span", { className: "class " + s.c }, label(s.c)));
-    if (s.ms) head.append(make("span", { className: "dim" }, seconds(s.ms)));
+    const used = [s.ms && seconds(s.ms), s.cpu && seconds(s.cpu) + " of processor", s.mem && "up to " + number(s.mem) + " MiB"].filter(Boolean);
+    if (used.length) head.append(make("span", { className: "dim" }, used.join(", ")));
     if (s.from) head.append(make("span", { className: "dim" }, "cached"));
     e.append(head);
     if (s.why) e.append(make("pre", {}, s.why));

@@ -79,6 +79,9 @@ type Extra struct {
 	Trouble string
 	Cached  engine.Cached
 	Took    time.Duration
+	// Used is what a command took of the machine, and Shielded whether one ran at all and Used.Sandbox says how.
+	Used     engine.Usage
+	Shielded bool
 	// Texts are excerpts of the log and the evidence. They are not encoded: whoever renders adds them.
 	Texts []Excerpt
 }
@@ -93,7 +96,7 @@ func (r *Row) Encode() (core, extra []byte, err error) {
 			outs = append(outs, o.Path, o.Artifact)
 		}
 		e := s.Extra
-		extras[i] = []engine.Value{e.Label, digestValue(e.Log), outs, e.Trouble, int64(e.Cached), int64(e.Took)}
+		extras[i] = []engine.Value{e.Label, digestValue(e.Log), outs, e.Trouble, int64(e.Cached), int64(e.Took), int64(e.Used.User), int64(e.Used.System), e.Used.Memory, int64(e.Used.Sandbox), e.Shielded}
 	}
 	core, err = engine.AppendValue(nil, []engine.Value{r.Key, string(r.Class), texts(r.Axes), sides, r.Columns, r.Group}, nil)
 	if err == nil {
@@ -129,6 +132,10 @@ func row(c, x []engine.Value) *Row {
 			Extra: Extra{
 				Label: e[0].(string), Log: digestOf(e[1]), Trouble: e[3].(string),
 				Cached: engine.Cached(e[4].(int64)), Took: time.Duration(e[5].(int64)),
+				Used: engine.Usage{
+					User: time.Duration(e[6].(int64)), System: time.Duration(e[7].(int64)), Memory: e[8].(int64), Sandbox: engine.SandboxClass(e[9].(int64)),
+				},
+				Shielded: e[10].(bool),
 			},
 		}
 		outs := e[2].([]engine.Value)
