@@ -99,13 +99,13 @@ func (s *Shared) Use(ctx context.Context, root cas.Digest) (dir string, done fun
 	return s.path(t), sync.OnceFunc(func() { s.done(t) }), nil
 }
 
-// Has reports whether there is a copy of the tree root. It may turn out to be changed at its next use.
+// Has reports whether there is a copy of the tree root, or was one of which Changed will tell. It may turn out to be changed at its next use.
 func (s *Shared) Has(root cas.Digest) bool {
 	s.tidy.Do(s.sweep)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.trees[root.Hex()]
-	return t != nil && (t.users > 0 || t.place != nil)
+	return t != nil && (t.users > 0 || t.place != nil) || slices.Contains(s.changed, root)
 }
 
 func (s *Shared) takeFromUnused(t *sharedTree) {
