@@ -337,7 +337,8 @@ func (a *runAction) Preimage() []byte { return a.preimage.Preimage() }
 
 // Do executes the command. A pass without a promised out is a fail: the next target could not use it.
 func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
-	a.uses.add(a.command.Tools, a.key)
+	a.uses.add(a.command, a.key)
+	defer a.uses.settle(a.command, a.key)
 	res, err := a.execute(ctx)
 	if err != nil {
 		return nil, err

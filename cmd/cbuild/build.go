@@ -223,14 +223,14 @@ func (s *session) saveLock() error {
 	return s.journal.Clear()
 }
 
-// withdraw takes back the results of actions that used a toolchain which somebody changed.
+// withdraw takes back the results of actions that used a toolchain or a large input whose copy somebody changed.
 func (r *run) withdraw() {
 	for _, root := range r.trees.Changed() {
 		keys := r.uses.Keys(root)
 		for _, k := range keys {
 			r.store.Withdraw(context.Background(), k)
 		}
-		r.console.Note("warning", fmt.Sprintf("something changed the shared copy of a toolchain (%v): it is removed, and %d results of this build that used it are taken back", root, len(keys)))
+		r.console.Note("warning", fmt.Sprintf("something changed the shared copy of a toolchain or input (%v): it is removed, and %d results of this build that used it are taken back", root, len(keys)))
 	}
 }
 

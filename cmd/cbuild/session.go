@@ -153,6 +153,8 @@ func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	s.table = state.OpenStatTable(vfs.OS, clock.System, filepath.Join(here, "stat"))
 	s.keys = state.NewKeys(vfs.OS, filepath.Join(here, "keys"), s.scratch)
 	s.trees = checkout.NewShared(s.store, filepath.Join(base, "trees"))
+	s.trees.Removed(s.uses.Forget)
+	s.uses.Shared = s.trees.Has
 	s.spool = func() (engine.Spool, error) { return state.NewSpool(vfs.OS, s.scratch) }
 	if err := s.openExecutor(filepath.Join(s.scratch, "runs"), w.Root, dir, base); err != nil {
 		return s, err
@@ -166,9 +168,14 @@ func (s *session) openExecutor(dir string, hidden ...string) (err error) {
 	const open = "what a run did not declare is not hidden from it"
 	s.executor = sandbox.New(s.store, s.trees, dir)
 	s.executor.Hide(hidden...)
+	if s.cli.flags.verbose > 0 {
+		s.executor.Copies(func(why error) {
+			s.note("note", fmt.Sprintf("sandbox class full, with copies of all inputs (they can't be mounted here: %v)", why))
+		})
+	}
 	switch s.cli.flags.sandbox {
 	case "require":
-		if s.executor, err = sandbox.Open(context.Background(), s.store, s.trees, dir, hidden...); err != nil {
+		if err := s.executor.Require(context.Background()); err != nil {
 			return fmt.Errorf("--sandbox require: this machine can't have class full: %w", err)
 		}
 	case "full":

@@ -21,6 +21,8 @@ import (
 type boxes struct {
 	runs, trees string
 	hidden      []string
+	overlays    bool  // boxes can make directories out of what lies elsewhere
+	flat        error // why they can't
 
 	mu   sync.Mutex
 	idle map[bool][]*box // guarded by mu; by whether they have a network
@@ -63,6 +65,11 @@ func (bs *boxes) tryOne(ctx context.Context) error {
 		bs.drop(b)
 		return err
 	}
+	if bs.flat = bs.tryOverlays(b); errors.Is(bs.flat, errBoxEnded) {
+		bs.drop(b)
+		return bs.flat
+	}
+	bs.overlays = bs.flat == nil
 	bs.give(b)
 	return nil
 }
@@ -88,7 +95,11 @@ func (bs *boxes) try(ctx context.Context, b *box) error {
 		return err
 	}
 	defer null.Close()
-	o := &order{Argv: []string{"/bin/sh", "-c", ":"}, Dir: boxWork, Root: filepath.Base(root)}
+	w := &world{Root: filepath.Base(root)}
+	if err := b.send(msgWorld, w.encode()); err != nil {
+		return err
+	}
+	o := &order{Argv: []string{"/bin/sh", "-c", ":"}, Dir: boxWork}
 	r, _, err := b.do(ctx, o.encode(), []*os.File{null, null, null})
 	switch {
 	case err != nil:
@@ -106,6 +117,7 @@ func (bs *boxes) try(ctx context.Context, b *box) error {
 type box struct {
 	cmd     *exec.Cmd
 	socket  int
+	memory  int // the directory for what is copied into memory; -1 if there is none
 	network bool
 	number  int
 	user    int // the user of commands outside of the box
@@ -176,7 +188,7 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "helper")
 	defer theirs.Close()
-	b = &box{socket: pair[0], network: network, number: number, user: os.Getuid()}
+	b = &box{socket: pair[0], memory: -1, network: network, number: number, user: os.Getuid()}
 	kind := "offline"
 	if network {
 		kind = "online"
@@ -198,16 +210,20 @@ func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, er
 	theirs.Close()
 	var places encoder
 	places.strings(append([]string{bs.runs, bs.trees}, bs.hidden...))
-	_ = send(b.socket, msgPlaces, places.b) // if that fails, there will be no answer either
-	kindOf, body, _, err := receive(b.socket)
+	inputs := b.inputs(ctx, bs.trees)
+	_ = send(b.socket, msgPlaces, places.b, inputs...) // if that fails, there will be no answer either
+	closeAll(inputs)
+	kindOf, body, files, err := receive(b.socket)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", errBoxEnded, err)
-	case kindOf != msgReady || len(body) > 0:
+	case kindOf != msgReady || len(body) > 0 || len(files) != 1:
 		err = errors.New(string(body))
 	default:
+		b.memory = files[0]
 		return b, nil
 	}
+	closeAll(files)
 	b.close()
 	return nil, err
 }
@@ -248,23 +264,32 @@ func isRoot() bool {
 // close ends the helper and everything in the box.
 func (b *box) close() {
 	_ = unix.Close(b.socket)
+	if b.memory >= 0 {
+		_ = unix.Close(b.memory)
+	}
 	late := time.AfterFunc(dieLate, func() { _ = b.cmd.Process.Kill() })
 	defer late.Stop()
 	_ = b.cmd.Wait() // how it ends does not matter
 	forget(b.cmd.Process.Pid)
 }
 
-// do runs a command to its end. When ctx ends, it is asked to end and, after the grace, made to; ended is true then. After an error the
+// send sends a message.
+func (b *box) send(kind byte, body []byte, files ...int) error {
+	err := send(b.socket, kind, body, files...)
+	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
+		err = fmt.Errorf("%w: %w", errBoxEnded, err)
+	}
+	return err
+}
+
+// do runs a command to its end, in the world that it was sent before. When ctx ends, it is asked to end and, after the grace, made to; ended is true then. After an error the
 // box is of no use any more.
 func (b *box) do(ctx context.Context, order []byte, files []*os.File) (r *report, ended bool, err error) {
 	fds := make([]int, len(files))
 	for i, f := range files {
 		fds[i] = int(f.Fd())
 	}
-	if err := send(b.socket, msgRun, order, fds...); err != nil {
-		if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
-			err = fmt.Errorf("%w: %w", errBoxEnded, err)
-		}
+	if err := b.send(msgRun, order, fds...); err != nil {
 		return nil, false, err
 	}
 	type answer struct {
@@ -275,18 +300,8 @@ func (b *box) do(ctx context.Context, order []byte, files []*os.File) (r *report
 	var waiting sync.WaitGroup
 	defer waiting.Wait()
 	waiting.Go(func() {
-		kind, body, _, err := receive(b.socket)
-		switch {
-		case err != nil:
-			err = fmt.Errorf("%w: %w", errBoxEnded, err)
-		case kind != msgEnded:
-			err = errMessage
-		}
-		a := answer{err: err}
-		if err == nil {
-			a.report, a.err = decodeReport(body)
-		}
-		answers <- a
+		r, err := b.report()
+		answers <- answer{r, err}
 	})
 	for end, signal := ctx.Done(), byte(signalTerm); ; signal = signalKill {
 		select {
@@ -302,6 +317,24 @@ func (b *box) do(ctx context.Context, order []byte, files []*os.File) (r *report
 				defer late.Stop()
 				end = nil
 			}
+		}
+	}
+}
+
+// report waits for the end of a command. If nobody has asked yet how its world came about, that is asked here.
+func (b *box) report() (*report, error) {
+	for {
+		kind, body, files, err := receive(b.socket)
+		closeAll(files)
+		switch {
+		case err != nil:
+			return nil, fmt.Errorf("%w: %w", errBoxEnded, err)
+		case kind == msgMade && len(body) > 0:
+			return nil, errors.New(string(body))
+		case kind == msgEnded:
+			return decodeReport(body)
+		case kind != msgMade:
+			return nil, errMessage
 		}
 	}
 }
@@ -324,10 +357,7 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	if info, err := os.Stat(r.path(r.c.Dir)); err != nil || !info.IsDir() {
 		return r.notStarted(fmt.Errorf("dir %s: no input stands there: %w", r.c.Dir, os.ErrNotExist))
 	}
-	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath, Root: filepath.Base(r.root), Script: r.c.Script != ""}
-	for _, t := range r.c.Tools {
-		o.Tools = append(o.Tools, t.Digest.Hex())
-	}
+	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath}
 	group, err := r.openGroup()
 	if err != nil {
 		return nil, err
@@ -360,6 +390,13 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	var rep *report
 	var ended, broken bool
 	err = r.copying(s, func() (err error) {
+		if r.view == nil { // its world is the disk's
+			err = r.box.send(msgWorld, r.world().encode())
+		}
+		if err != nil {
+			broken = true
+			return err
+		}
 		rep, ended, err = r.box.do(limit, order, files)
 		broken = err != nil
 		s.out.w.Close()
@@ -396,22 +433,3 @@ type startError struct {
 
 func (e *startError) Error() string { return e.text }
 func (e *startError) Unwrap() error { return e.errno }
-
-// own gives the run's directory to the user of its command.
-func (r *run) own() error {
-	if r.box.user == os.Getuid() {
-		return nil
-	}
-	for _, dir := range []string{r.work, filepath.Join(r.root, "tmp")} {
-		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return os.Lchown(path, r.box.user, r.box.user)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}

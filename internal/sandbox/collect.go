@@ -113,9 +113,11 @@ func (r *run) find(p string) (at string, info fs.FileInfo, err error) {
 	if _, err := os.Lstat(r.path(p)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return "", nil, errMissing
 	}
-	work, err := filepath.EvalSymlinks(r.work)
-	if err != nil {
-		return "", nil, err
+	work := r.work
+	if r.box == nil { // whose commands see the links on the way to it
+		if work, err = filepath.EvalSymlinks(work); err != nil {
+			return "", nil, err
+		}
 	}
 	to, err := r.follow(work, filepath.FromSlash(p))
 	if _, lerr := os.Lstat(r.path(p)); errors.Is(lerr, fs.ErrNotExist) { // which could not be seen above, for want of rights

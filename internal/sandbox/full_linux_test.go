@@ -72,7 +72,7 @@ func TestSuiteInClassFull(t *testing.T) {
 			Cloneflags: syscall.CLONE_NEWUSER, Credential: &syscall.Credential{NoSetGroups: true},
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
-		}, "WhatABoxShows|Escapes|Parallel|RunsDirectory|Unsearchable")
+		}, "WhatABoxShows|Escapes|Parallel|RunsDirectory|Unsearchable|WaysOfInputs|InputsInside")
 	})
 }
 
@@ -91,7 +91,7 @@ func TestWhatABoxShows(t *testing.T) {
 	for script, want := range map[string]string{
 		"pwd; echo ~":                             "/build/work\n/tmp\n",
 		"id -u; id -g; hostname; whoami":          "1000\n1000\ncbuild\nbuild\n",
-		"ls -A /root /home /run /var /.cbuild/*":  "/.cbuild/none:\n\n/.cbuild/run:\n\n/.cbuild/tree:\n\n/home:\n\n/root:\n\n/run:\n\n/var:\ntmp\n",
+		"ls -A /root /home /run /var /.cbuild/*":  "/.cbuild/input:\n\n/.cbuild/memory:\n\n/.cbuild/none:\n\n/.cbuild/run:\n\n/.cbuild/tree:\n\n/home:\n\n/root:\n\n/run:\n\n/var:\ntmp\n",
 		"ls -A /tmp /build":                       "/build:\nscript\nwork\n\n/tmp:\n",
 		"cut -d: -f3 /proc/self/cgroup | sort -u": "/\n",
 		"cat /proc/keys":                          "",

@@ -11,8 +11,12 @@ import (
 
 // Class full needs the namespaces of Linux.
 type (
-	boxes struct{}
-	box   struct{}
+	boxes struct {
+		overlays bool
+		flat     error
+	}
+	box  struct{}
+	view struct{}
 )
 
 var errNoNamespaces = errors.New("this system has no namespaces")
@@ -26,7 +30,11 @@ func (*boxes) take(context.Context, bool) (*box, error) { return nil, errNoNames
 func (*boxes) give(*box)                                {}
 func (*boxes) close()                                   {}
 
-func (*run) own() error { return errNoNamespaces }
+func (*run) memoryDir() string                               { return "" }
+func (*run) enter(context.Context, *placing) error           { return errNoNamespaces }
+func (*run) leave()                                          {}
+func (*run) own(...string) error                             { return errNoNamespaces }
+func (*run) ownInside([]engine.Mount, map[string]bool) error { return errNoNamespaces }
 
 func (*run) executeBoxed(context.Context, context.Context, *streams) (*engine.Result, error) {
 	return nil, errNoNamespaces

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"syscall"
 	"time"
@@ -31,9 +30,11 @@ const helperSocket = 3
 
 // Where things are in a box that commands do not see.
 const (
-	boxRuns  = "/.cbuild/run" // the directory of all runs
-	boxTrees = "/.cbuild/tree"
-	boxNone  = "/.cbuild/none" // an empty directory, to hide others
+	boxRuns   = "/.cbuild/run"    // the directory of all runs
+	boxTrees  = "/.cbuild/tree"   // that of all trees
+	boxInputs = "/.cbuild/input"  // the same, belonging to the user of commands
+	boxMemory = "/.cbuild/memory" // what is copied into memory
+	boxNone   = "/.cbuild/none"   // an empty directory, to hide others
 )
 
 // insideID is the user and group that commands see themselves as.
@@ -48,13 +49,16 @@ func Helper() {
 	if os.Args[1] == helperTry {
 		os.Exit(0)
 	}
+	if os.Args[1] == mapperKind {
+		mapper()
+	}
 	runtime.LockOSThread()
-	h := &helper{privileged: os.Getuid() == 0, offline: os.Args[1] == "offline"}
+	h := &helper{privileged: os.Getuid() == 0, offline: os.Args[1] == "offline", inputs: -1}
 	if err := h.setup(); err != nil {
 		_ = send(helperSocket, msgReady, []byte(err.Error()))
 		os.Exit(1)
 	}
-	if send(helperSocket, msgReady, nil) == nil {
+	if send(helperSocket, msgReady, nil, h.memory) == nil {
 		h.serve()
 	}
 	os.Exit(0)
@@ -63,7 +67,10 @@ func Helper() {
 type helper struct {
 	privileged bool // commands get another user than the helper
 	offline    bool
-	running    int // the first process of the command; 0 if there is none. Written and read by the main goroutine
+	inputs     int      // the trees as they belong to the user of commands; -1 if that is the helper's own
+	memory     int      // the directory of what is copied into memory
+	next       *pending // the world of the next command
+	running    int      // the first process of the command; 0 if there is none. Written and read by the main goroutine
 }
 
 // serve takes orders until nobody is there to give any.
@@ -85,6 +92,10 @@ func (h *helper) serve() {
 			switch {
 			case m.err != nil:
 				return
+			case m.kind == msgWorld && ended == nil:
+				if h.make(m) != nil {
+					return
+				}
 			case m.kind == msgRun && ended == nil:
 				pid, err := h.start(m)
 				if err != nil {
@@ -166,7 +177,7 @@ func (r *report) add(u *unix.Rusage) {
 	r.System += u.Stime.Nano()
 }
 
-// start starts a command on a thread of its own, which keeps its namespaces and lost rights to itself and ends with the goroutine.
+// start starts a command in the world that was made for it.
 func (h *helper) start(m message) (pid int, err error) {
 	defer func() {
 		for _, fd := range m.files {
@@ -174,20 +185,13 @@ func (h *helper) start(m message) (pid int, err error) {
 		}
 	}()
 	o, err := decodeOrder(m.body)
-	if err != nil || o.Enter < 0 || len(m.files) != 3+o.Enter {
+	if err != nil || o.Enter < 0 || len(m.files) != 3+o.Enter || h.next == nil {
 		return 0, errors.Join(errMessage, err)
 	}
-	type started struct {
-		pid int
-		err error
-	}
-	done := make(chan started, 1)
-	go func() {
-		runtime.LockOSThread() // and never unlock
-		pid, err := h.launch(o, m.files)
-		done <- started{pid, err}
-	}()
-	s := <-done
+	next := h.next
+	h.next = nil
+	next.commands <- command{o, m.files}
+	s := <-next.started
 	if o.Leave {
 		_, _ = unix.Write(m.files[len(m.files)-1], []byte("0"))
 	}
@@ -197,27 +201,8 @@ func (h *helper) start(m message) (pid int, err error) {
 	return s.pid, s.err
 }
 
-// launch makes the command's world and starts it. The thread that calls it is of no use afterwards.
+// launch starts the command. The thread that calls it is in the command's world, and of no use afterwards.
 func (h *helper) launch(o *order, files []int) (pid int, err error) {
-	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWIPC); err != nil {
-		return 0, worldTrouble("unshare", err)
-	}
-	// The parent of the run's directory is the box's own: a command that is the owner of both could put a link in its place otherwise, and
-	// its outs would be looked for where that leads.
-	root := filepath.Join(boxRuns, o.Root)
-	binds := [][2]string{{filepath.Join(root, "work"), boxWork}, {filepath.Join(root, "tmp"), "/tmp"}}
-	if o.Script {
-		binds = append(binds, [2]string{filepath.Join(root, "script"), boxScript})
-	}
-	for i, t := range o.Tools {
-		binds = append(binds, [2]string{filepath.Join(boxTrees, t), fmt.Sprintf("%s/%d", boxTools, i)})
-	}
-	binds = append(binds, [2]string{boxNone, boxRuns}, [2]string{boxNone, boxTrees})
-	for _, b := range binds {
-		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND, ""); err != nil {
-			return 0, worldTrouble("mount "+b[1], err)
-		}
-	}
 	entries := files[3:]
 	if o.Leave {
 		entries = entries[:len(entries)-1]
@@ -271,9 +256,12 @@ func (h *helper) drop() error {
 // setup prepares what all commands of the box have in common. Where to find what it mounts is told in a message: commands can read the
 // arguments of process 1.
 func (h *helper) setup() error {
-	kind, body, _, err := receive(helperSocket)
+	kind, body, files, err := receive(helperSocket)
 	if err != nil {
 		return err
+	}
+	if len(files) == 1 {
+		h.inputs = files[0]
 	}
 	d := decoder{b: body}
 	places := d.strings()

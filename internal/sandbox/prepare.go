@@ -18,29 +18,92 @@ import (
 )
 
 // prepare makes the directory with the inputs at their places and the parents of the outs.
-func (r *run) prepare(ctx context.Context) error {
+func (r *run) prepare(ctx context.Context) (err error) {
+	if err := r.tokens(ctx); err != nil {
+		return err
+	}
+	p := placing{now: r.c.Mounts}
+	if r.box != nil && r.boxes.overlays {
+		if p, err = r.place(ctx, r.c); err != nil {
+			return err
+		}
+	}
+	err = r.assemble(ctx, &p)
+	if err == nil || p.plain() || !errors.As(err, new(*worldError)) {
+		return err
+	}
+	// What a box can do was tried; but something about these inputs is too much for it.
+	r.takeApart()
+	if err := checkout.Remove(r.root); err != nil {
+		return err
+	}
+	return r.assemble(ctx, &placing{now: r.c.Mounts})
+}
+
+// assemble makes the directory as p says.
+func (r *run) assemble(ctx context.Context, p *placing) error {
+	if err := r.begin(p); err != nil {
+		return err
+	}
+	outs := r.c.Outs
+	if len(p.shared) > 0 {
+		outs = nil // their parents may be in a shared tree, or reached through a link that is
+	}
+	if err := r.fill(ctx, p.now, p.shared, outs); err != nil {
+		return err
+	}
+	if r.c.Script != "" {
+		if err := r.writeScript(); err != nil {
+			return err
+		}
+	}
+	if r.box == nil {
+		return nil
+	}
+	if err := r.own(r.work, filepath.Join(r.root, "tmp")); err != nil || p.plain() {
+		return err
+	}
+	if err := r.enter(ctx, p); err != nil {
+		return err
+	}
+	if len(p.shared) == 0 && len(p.later) == 0 {
+		return nil
+	}
+	if outs == nil {
+		outs = r.c.Outs
+	}
+	return r.fill(ctx, p.later, nil, outs)
+}
+
+// begin makes the empty directory.
+func (r *run) begin(p *placing) error {
+	r.work = filepath.Join(r.root, "work")
+	if p.memory {
+		r.work = r.memoryDir()
+	}
 	for _, dir := range []string{r.work, filepath.Join(r.root, "tmp")} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 	}
-	if err := r.tokens(ctx); err != nil {
-		return err
-	}
-	var err error
+	return r.open()
+}
+
+// open opens the run's directory, where it is now.
+func (r *run) open() (err error) {
+	r.shut()
 	if r.inside, err = os.OpenRoot(r.work); err != nil {
 		return err
 	}
-	if r.made, err = os.Lstat(r.work); err == nil {
-		err = r.fill(ctx)
-	}
-	if err == nil && r.box != nil {
-		err = r.own()
-	}
-	if err != nil {
-		r.inside.Close()
-	}
+	r.made, err = os.Lstat(r.work)
 	return err
+}
+
+func (r *run) shut() {
+	if r.inside != nil {
+		r.inside.Close()
+		r.inside = nil
+	}
 }
 
 // tokens checks the toolchains out and says what the tokens in the command's strings stand for.
@@ -48,8 +111,9 @@ func (r *run) tokens(ctx context.Context) error {
 	if len(r.c.Tools) > maxTools {
 		return &engine.InvalidError{Err: fmt.Errorf("%d toolchains; a command can have %d", len(r.c.Tools), maxTools)}
 	}
-	tokens := []string{engine.WorkDir, r.work, engine.ScriptPath, r.script()}
-	portable := []string{r.work, boxWork, r.script(), boxScript}
+	work := filepath.Join(r.root, "work")
+	tokens := []string{engine.WorkDir, work, engine.ScriptPath, r.script()}
+	portable := []string{work, boxWork, r.script(), boxScript}
 	if r.box != nil {
 		tokens = []string{engine.WorkDir, boxWork, engine.ScriptPath, boxScript}
 	}
@@ -71,28 +135,39 @@ func (r *run) tokens(ctx context.Context) error {
 
 func (r *run) script() string { return filepath.Join(r.root, "script") }
 
-// fill puts everything into the run's directory that belongs there before the command starts.
-func (r *run) fill(ctx context.Context) error {
+// fill puts inputs into the run's directory, and makes places for trees and the parents of outs.
+func (r *run) fill(ctx context.Context, inputs, places []engine.Mount, outs []engine.OutSpec) error {
 	made := map[string]bool{".": true}
-	for _, m := range r.c.Mounts {
+	for _, m := range inputs {
 		if err := r.mount(ctx, m, made); err != nil {
 			return lost(fmt.Errorf("input %s: %w", m.Path, err), m.Digest)
 		}
 	}
-	for _, o := range r.c.Outs {
+	for _, m := range places {
+		if err := r.makeDir(m.Path, made); err != nil {
+			return fmt.Errorf("input %s: %w", m.Path, err)
+		}
+	}
+	for _, o := range outs {
 		if err := r.makeDir(path.Dir(o.Path), made); err != nil {
 			return fmt.Errorf("out %s: %w", o.Path, err)
 		}
 	}
-	if r.c.Script != "" {
-		if err := os.WriteFile(r.script(), []byte(r.expand.Replace(r.c.Script)), 0o644); err != nil {
-			return err
-		}
-		if err := os.Chmod(r.script(), 0o644); err != nil {
-			return err
-		}
+	if err := r.settle(made); err != nil {
+		return err
 	}
-	return r.settle(made)
+	if r.view == nil {
+		return nil // everything there is becomes the command's later
+	}
+	return r.ownInside(inputs, made)
+}
+
+// writeScript writes the script beside the run's directory.
+func (r *run) writeScript() error {
+	if err := os.WriteFile(r.script(), []byte(r.expand.Replace(r.c.Script)), 0o644); err != nil {
+		return err
+	}
+	return os.Chmod(r.script(), 0o644)
 }
 
 // path returns where the path p of the run's directory is.

@@ -86,6 +86,11 @@ func (h *helper) sources(runs, trees string) (all []source, links map[string]str
 	if err := add(trees, boxTrees, false); err != nil {
 		return nil, nil, err
 	}
+	if h.inputs >= 0 {
+		all = append(all, source{at: boxInputs, fd: h.inputs, dir: true, open: true}) // it is read-only already
+	} else if err := add(trees, boxInputs, false); err != nil {
+		return nil, nil, err
+	}
 	return all, links, add(runs, boxRuns, true)
 }
 
@@ -130,6 +135,9 @@ func (h *helper) makeRoot(runs, trees string, hidden []string) error {
 	if err := unix.Mount(os.DevNull, filepath.Join(runs, "proc/keys"), "", unix.MS_BIND, ""); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("keys: %w", err)
 	}
+	if err := unix.Mount("tmpfs", filepath.Join(runs, boxMemory), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, memoryOptions); err != nil {
+		return fmt.Errorf("tmpfs: %w", err)
+	}
 	if err := unix.Chdir(runs); err != nil {
 		return err
 	}
@@ -142,7 +150,11 @@ func (h *helper) makeRoot(runs, trees string, hidden []string) error {
 	if err := unix.Chdir("/"); err != nil {
 		return err
 	}
-	return restrict(unix.AT_FDCWD, "/", 0)
+	if err := restrict(unix.AT_FDCWD, "/", 0); err != nil {
+		return err
+	}
+	h.memory, err = unix.Open(boxMemory, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	return err
 }
 
 // restrict makes mounts read-only.
@@ -176,7 +188,7 @@ func (r *rootBuilder) file(p, text string) {
 
 // furnish makes what is not the machine's.
 func (r *rootBuilder) furnish(links map[string]string) {
-	for _, d := range []string{"/proc", "/dev", "/etc", "/tmp", "/var", "/run", "/root", "/home", boxWork, boxTools, boxNone} {
+	for _, d := range []string{"/proc", "/dev", "/etc", "/tmp", "/var", "/run", "/root", "/home", boxWork, boxTools, boxNone, boxMemory} {
 		r.dir(d)
 	}
 	for i := range maxTools {

@@ -35,9 +35,11 @@ type Executor struct {
 	announce  func()
 	otherwise func(why error) // set if class full is to be tried
 	hidden    []string
+	copies    func(why error)
 	boxes     *boxes // nil in class none; set before the first command
 	class     atomic.Int32
 	limits    limits
+	often     usage
 }
 
 var _ engine.Executor = (*Executor)(nil)
@@ -54,10 +56,14 @@ func New(s cas.Store, tools *checkout.Shared, dir string) *Executor {
 func Open(ctx context.Context, s cas.Store, tools *checkout.Shared, dir string, hide ...string) (*Executor, error) {
 	x := New(s, tools, dir)
 	x.Hide(hide...)
-	var why error
+	return x, x.Require(ctx)
+}
+
+// Require makes x an executor of class full at once. The error says why this machine can't have it.
+func (x *Executor) Require(ctx context.Context) (why error) {
 	x.Shield(func(err error) { why = err })
 	x.decide(ctx)
-	return x, why
+	return why
 }
 
 // Announce has told called at the first command, as long as x is in class none.
@@ -71,6 +77,10 @@ func (x *Executor) Shield(otherwise func(why error)) { x.otherwise = otherwise }
 // first command.
 func (x *Executor) Hide(dirs ...string) { x.hidden = dirs }
 
+// Copies has told called at the first command if it is executed in class full but this machine can't mount inputs there: they are copied, and
+// commands see no difference.
+func (x *Executor) Copies(told func(why error)) { x.copies = told }
+
 // decide finds out, once, what class x has.
 func (x *Executor) decide(ctx context.Context) {
 	x.shield.Do(func() {
@@ -82,6 +92,9 @@ func (x *Executor) decide(ctx context.Context) {
 		if err != nil {
 			x.otherwise(err)
 			return
+		}
+		if boxes.flat != nil && x.copies != nil {
+			x.copies(boxes.flat)
 		}
 		x.boxes = boxes
 		x.class.Store(int32(engine.SandboxFull))
@@ -120,7 +133,9 @@ type run struct {
 	box    *box // nil in class none
 	c      *engine.Command
 	root   string      // holds everything else
-	work   string      // the run's directory
+	work   string      // the run's directory, where it can be reached from here
+	view   *view       // what the command sees, if that is more than is on the disk
+	done   []func()    // gives back the shared trees
 	inside *os.Root    // the same, for what is written before the command starts
 	made   fs.FileInfo // the same, as long as inside is open: another directory in its place is not it
 	expand *strings.Replacer
@@ -136,7 +151,6 @@ type run struct {
 func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Result, error) {
 	x.decide(context.WithoutCancel(ctx))
 	r := &run{Executor: x, store: x.store, c: c, root: filepath.Join(x.dir, fmt.Sprintf("run-%06d", x.count.Add(1)))}
-	r.work = filepath.Join(r.root, "work")
 	defer checkout.Remove(r.root)
 	if x.boxes != nil {
 		var err error
@@ -149,10 +163,10 @@ func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Resu
 			}
 		}()
 	}
+	defer r.takeApart()
 	if err := r.prepare(ctx); err != nil {
 		return nil, trouble(err)
 	}
-	defer r.inside.Close()
 	if err := r.reveal(ctx); err != nil {
 		return nil, err
 	}
@@ -165,6 +179,21 @@ func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Resu
 	}
 	return res, nil
 }
+
+// takeApart ends what the run's directory was made of.
+func (r *run) takeApart() {
+	r.shut()
+	r.leave()
+	for _, done := range r.done {
+		done()
+	}
+	r.done = nil
+}
+
+// A worldError says that a box could not make the world of a command.
+type worldError struct{ what string }
+
+func (e *worldError) Error() string { return e.what }
 
 // trouble marks errors of this machine that may pass. A lost input does not come back by waiting, nor does a mistake mend itself.
 func trouble(err error) error {

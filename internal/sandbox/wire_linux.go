@@ -26,7 +26,9 @@ const (
 	msgSignal            // to the helper: one of the signals below
 	msgEnded             // from the helper: a report
 	msgReady             // from the helper: it is set up, or why it could not be
-	msgPlaces            // to the helper, once: the directories of all runs and of all trees
+	msgPlaces            // to the helper, once: the directories of all runs and of all trees; with the trees as its command's own, if it can't make that
+	msgWorld             // to the helper: a world, for the command that comes next
+	msgMade              // from the helper: why it could not be made, or nothing; with the parent of the run's directory, and what keeps it
 )
 
 // The signals of msgSignal.
@@ -35,17 +37,24 @@ const (
 	signalKill        // SIGKILL to everything
 )
 
-// An order says what the helper is to run. All paths are inside of the sandbox but Root and Tools, which are relative to the directories
-// that the helper was given.
-type order struct {
-	Argv, Env []string
-	// Dir is where it starts, Path where its program is searched.
-	Dir, Path string
-	// Root is the run's directory below the directory of all runs, Tools the toolchains' below the directory of all trees.
+// A world says what a command finds around it. Root is a directory below the directory of all runs, and Tools and Trees are below the
+// directory of all trees.
+type world struct {
 	Root  string
 	Tools []string
 	// Script says that there is a script beside the run's directory.
 	Script bool
+	// Memory says that the run's directory is below that of memory; changes are on the disk.
+	Memory bool
+	// Trees are the trees that stand in the run's directory: path and name in turns.
+	Trees []string
+}
+
+// An order says what the helper is to run. All paths are inside of the sandbox.
+type order struct {
+	Argv, Env []string
+	// Dir is where it starts, Path where its program is searched.
+	Dir, Path string
 	// Limits are those of its processes. Enter is how many files, after the three streams, lead to its control group; with Leave the last one
 	// leads back.
 	Limits processLimits
@@ -126,13 +135,33 @@ func (d *decoder) strings() (list []string) {
 	return list
 }
 
+func (d *decoder) bool() bool { return d.int() != 0 }
+
+func (w *world) encode() []byte {
+	var e encoder
+	e.string(w.Root)
+	e.strings(w.Tools)
+	e.bool(w.Script)
+	e.bool(w.Memory)
+	e.strings(w.Trees)
+	return e.b
+}
+
+func decodeWorld(b []byte) (*world, error) {
+	d := decoder{b: b}
+	w := &world{Root: d.string(), Tools: d.strings(), Script: d.bool(), Memory: d.bool(), Trees: d.strings()}
+	if d.err != nil || w.Root == "" || len(w.Trees)%2 != 0 {
+		return nil, errMessage
+	}
+	return w, nil
+}
+
 func (o *order) encode() []byte {
 	var e encoder
 	e.strings(o.Argv)
 	e.strings(o.Env)
-	e.strings([]string{o.Dir, o.Path, o.Root})
-	e.strings(o.Tools)
-	e.bool(o.Script)
+	e.string(o.Dir)
+	e.string(o.Path)
 	e.int(o.Limits.Data)
 	e.int(o.Limits.File)
 	e.int(int64(o.Enter))
@@ -142,16 +171,12 @@ func (o *order) encode() []byte {
 
 func decodeOrder(b []byte) (*order, error) {
 	d := decoder{b: b}
-	o := &order{Argv: d.strings(), Env: d.strings()}
-	places := d.strings()
-	o.Tools = d.strings()
-	o.Script = d.int() != 0
+	o := &order{Argv: d.strings(), Env: d.strings(), Dir: d.string(), Path: d.string()}
 	o.Limits = processLimits{Data: d.int(), File: d.int()}
 	o.Enter, o.Leave = int(d.int()), d.int() != 0
-	if d.err != nil || len(places) != 3 || len(o.Argv) == 0 {
+	if d.err != nil || len(o.Argv) == 0 {
 		return nil, errMessage
 	}
-	o.Dir, o.Path, o.Root = places[0], places[1], places[2]
 	return o, nil
 }
 

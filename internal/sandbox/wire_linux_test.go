@@ -11,14 +11,20 @@ import (
 
 // FuzzMessages decodes any bytes: a helper talks to whoever started it, but a command may have got hold of it.
 func FuzzMessages(f *testing.F) {
-	o := &order{Argv: []string{"a", ""}, Env: []string{"X=1"}, Dir: "/build/work", Path: "/bin", Root: "run-1", Tools: []string{"t"}, Script: true}
+	o := &order{Argv: []string{"a", ""}, Env: []string{"X=1"}, Dir: "/build/work", Path: "/bin"}
 	f.Add(o.encode())
+	f.Add((&world{Root: "run-1", Tools: []string{"t"}, Script: true, Trees: []string{"src", "t"}}).encode())
 	f.Add((&report{Errno: 2, Text: "no", Status: 256, MaxRSS: -1}).encode())
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if o, err := decodeOrder(b); err == nil {
 			if again, err := decodeOrder(o.encode()); err != nil || !reflect.DeepEqual(o, again) {
 				t.Errorf("%+v became %+v, %v", o, again, err)
+			}
+		}
+		if w, err := decodeWorld(b); err == nil {
+			if again, err := decodeWorld(w.encode()); err != nil || !reflect.DeepEqual(w, again) {
+				t.Errorf("%+v became %+v, %v", w, again, err)
 			}
 		}
 		if r, err := decodeReport(b); err == nil {
