@@ -176,7 +176,7 @@ func (h *host) take(ctx context.Context, address string, park bool) (*turn, erro
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		t, err, free, wait := h.try(address, park)
+		t, free, wait, err := h.try(address, park)
 		if t != nil || err != nil {
 			return t, err
 		}
@@ -196,7 +196,7 @@ func (h *host) take(ctx context.Context, address string, park bool) (*turn, erro
 }
 
 // try begins a request, or returns why it is not to be begun now, or what to wait for: until free is closed, or for some time.
-func (h *host) try(address string, park bool) (t *turn, err error, free chan struct{}, wait time.Duration) { //nolint:revive,staticcheck // the error is one of several ends
+func (h *host) try(address string, park bool) (t *turn, free chan struct{}, wait time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
@@ -207,30 +207,30 @@ func (h *host) try(address string, park bool) (t *turn, err error, free chan str
 	}
 	switch {
 	case h.down:
-		return nil, h.lost(), nil, 0
+		return nil, nil, 0, h.lost()
 	case h.until.After(now):
-		return nil, h.later(r, h.until.Sub(now), "it asked to be left alone"), nil, 0
+		return nil, nil, 0, h.later(r, h.until.Sub(now), "it asked to be left alone")
 	case h.open() && (h.probing || h.probe.After(now)):
-		return nil, h.later(r, max(h.probe.Sub(now), probeTakes), why(h.last)), nil, 0
+		return nil, nil, 0, h.later(r, max(h.probe.Sub(now), probeTakes), why(h.last))
 	}
 	probe := h.open()
 	if wait := h.delay(r, now); wait > 0 && !probe {
 		if park {
-			return nil, h.later(r, wait, "it is asked slowly"), nil, 0
+			return nil, nil, 0, h.later(r, wait, "it is asked slowly")
 		}
-		return nil, nil, nil, wait
+		return nil, nil, wait, nil
 	}
 	if h.inflight >= h.room() && !probe {
 		if park && h.room() < h.most && len(h.queue) >= h.room() {
-			return nil, h.later(r, h.estimate(), "it is asked slowly"), nil, 0
+			return nil, nil, 0, h.later(r, h.estimate(), "it is asked slowly")
 		}
 		free = make(chan struct{})
 		h.queue = append(h.queue, free)
-		return nil, nil, free, 0
+		return nil, free, 0, nil
 	}
 	h.inflight++
 	h.probing = h.probing || probe
-	return &turn{host: h, address: address, began: now, probe: probe}, nil, nil, 0
+	return &turn{host: h, address: address, began: now, probe: probe}, nil, 0, nil
 }
 
 // room is how many requests may be under way. h.mu is held.
