@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,26 +173,40 @@ type turn struct {
 // what is asked for is to be asked for again later. What can't be begun anew without asking twice (park is not set) waits here for
 // all that is short.
 func (h *host) take(ctx context.Context, address string, park bool) (*turn, error) {
+	woken := false // out of the queue, to begin
 	for {
 		if err := ctx.Err(); err != nil {
+			h.pass(woken)
 			return nil, err
 		}
 		t, free, wait, err := h.try(address, park)
-		if t != nil || err != nil {
-			return t, err
+		if t != nil {
+			return t, nil
 		}
-		if free == nil {
-			if err := sleep(ctx, wait); err != nil {
-				return nil, err
-			}
+		h.pass(woken && free == nil)
+		woken = false
+		switch {
+		case err != nil:
+			return nil, err
+		case free == nil:
+			_ = sleep(ctx, wait)
 			continue
 		}
 		select {
 		case <-free:
+			woken = true
 		case <-ctx.Done():
-			h.leave(free)
-			return nil, ctx.Err()
+			woken = !h.leave(free)
 		}
+	}
+}
+
+// pass hands the turn of who was woken, and does not begin, to the next in the queue.
+func (h *host) pass(woken bool) {
+	if woken {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.wake(1)
 	}
 }
 
@@ -277,17 +292,13 @@ func (h *host) lost() error {
 	return &engine.TroubleError{Err: &HostError{Host: h.id, Why: why(h.last), Err: h.last}}
 }
 
-// leave gives up a place in the queue.
-func (h *host) leave(free chan struct{}) {
+// leave gives up a place in the queue, and reports whether it was still one.
+func (h *host) leave(free chan struct{}) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, c := range h.queue {
-		if c == free {
-			h.queue = append(h.queue[:i], h.queue[i+1:]...)
-			return
-		}
-	}
-	h.wake(1) // it was just its turn: it is somebody else's
+	n := len(h.queue)
+	h.queue = slices.DeleteFunc(h.queue, func(c chan struct{}) bool { return c == free })
+	return len(h.queue) < n
 }
 
 // wake lets the first n of the queue try again. h.mu is held.

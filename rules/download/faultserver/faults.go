@@ -167,9 +167,10 @@ func EndlessHeader() Fault {
 
 // GzipBomb sends a compressed body nobody asked for, that becomes a thousand times as large.
 func GzipBomb() Fault {
+	body := bomb()
 	return func(x *Exchange) {
-		x.head(http.StatusOK, "Content-Encoding: gzip", "Content-Length: "+strconv.Itoa(len(bomb())))
-		_, _ = x.Write(bomb())
+		x.head(http.StatusOK, "Content-Encoding: gzip", "Content-Length: "+strconv.Itoa(len(body)))
+		_, _ = x.Write(body)
 	}
 }
 
