@@ -471,6 +471,90 @@ func TestBackingOffHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// What was not tried is no attempt: it may wait as often as it likes, and holds neither a slot nor a place in the window meanwhile.
+func TestWaitingIsNoAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries, waits := 0, 0
+		var before []string
+		b := newBuild(engine.Options{Jobs: 1, Window: 1},
+			&engine.Target{Label: label("a"), Items: items(numbered(20)...), Plan: func(_ context.Context, _ engine.View, i engine.Instance) (*engine.Plan, error) {
+				return &engine.Plan{Pool: engine.CPUPool, Retries: 1, Action: &action{key: i.Key, took: time.Second, do: func(context.Context) (*engine.Result, error) {
+					if i.Key != "k0000" {
+						if waits > 0 && waits < 100 {
+							before = append(before, i.Key)
+						}
+						return &engine.Result{}, nil
+					}
+					if waits < 100 {
+						waits++
+						return nil, &engine.TroubleError{Err: errors.New("paused"), Retry: true, After: 10 * time.Second, Wait: true}
+					}
+					if tries++; tries == 1 {
+						return nil, engine.Transient(errors.New("reset"))
+					}
+					return &engine.Result{}, nil
+				}}}, nil
+			}})
+		b.run(t, "a")
+		if waits != 100 || tries != 2 || len(before) != 19 {
+			t.Errorf("%d waits, %d tries, meanwhile %v", waits, tries, before)
+		}
+		if got := b.log.finished(); !slices.Contains(got, "a[k0000] pass no") {
+			t.Errorf("finished %v", got)
+		}
+		for _, e := range b.log.events {
+			if e.Type == engine.EventProgress && e.Attempt > 1 {
+				t.Errorf("a wait was told as attempt %d", e.Attempt)
+			}
+		}
+	})
+}
+
+// A build that is stopped does not wait for what has not begun.
+func TestDrainingEndsWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBuild(engine.Options{Jobs: 1, Window: 1}, &engine.Target{Label: label("a"), Plan: func(context.Context, engine.View, engine.Instance) (*engine.Plan, error) {
+			return &engine.Plan{Pool: engine.CPUPool, Action: &action{key: "k", do: func(context.Context) (*engine.Result, error) {
+				return nil, &engine.TroubleError{Err: errors.New("paused"), Retry: true, After: time.Hour, Wait: true}
+			}}}, nil
+		}})
+		start := time.Now()
+		time.AfterFunc(time.Minute, b.Drain)
+		b.run(t, "a")
+		if got := b.log.finished(); !slices.Equal(got, []string{"a[] cancelled no"}) || time.Since(start) != time.Minute {
+			t.Errorf("after %v: %v", time.Since(start), got)
+		}
+	})
+}
+
+// However much waits, the rows that are under way have a bound.
+func TestWaitingRowsHaveABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many = 10_000
+		waiting, most := map[string]bool{}, 0
+		open := time.Now().Add(time.Minute)
+		var mu sync.Mutex
+		b := newBuild(engine.Options{Jobs: 4, Window: 8},
+			&engine.Target{Label: label("a"), Items: items(numbered(many)...), Plan: func(_ context.Context, _ engine.View, i engine.Instance) (*engine.Plan, error) {
+				return &engine.Plan{Pool: engine.CPUPool, Action: &action{key: i.Key, do: func(context.Context) (*engine.Result, error) {
+					mu.Lock()
+					defer mu.Unlock()
+					if wait := time.Until(open); wait > 0 {
+						waiting[i.Key] = true
+						most = max(most, len(waiting))
+						return nil, &engine.TroubleError{Err: errors.New("paused"), Retry: true, After: wait, Wait: true}
+					}
+					delete(waiting, i.Key)
+					return &engine.Result{}, nil
+				}}}, nil
+			}})
+		b.run(t, "a")
+		if got := b.log.finished(); len(got) != many || most > 5000 || most < 4000 {
+			t.Errorf("%d finished, at most %d waited", len(got), most)
+		}
+	})
+}
+
 func TestEqualWorkIsDoneOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := 0

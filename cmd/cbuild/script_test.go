@@ -115,6 +115,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	maps.Copy(all, proxyCommands)
 	maps.Copy(all, webCommands)
+	maps.Copy(all, faultCommands)
 	return all
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -172,31 +173,45 @@ type turn struct {
 // what is asked for is to be asked for again later. What can't be begun anew without asking twice (park is not set) waits here for
 // all that is short.
 func (h *host) take(ctx context.Context, address string, park bool) (*turn, error) {
+	woken := false // out of the queue, to begin
 	for {
 		if err := ctx.Err(); err != nil {
+			h.pass(woken)
 			return nil, err
 		}
-		t, err, free, wait := h.try(address, park)
-		if t != nil || err != nil {
-			return t, err
+		t, free, wait, err := h.try(address, park)
+		if t != nil {
+			return t, nil
 		}
-		if free == nil {
-			if err := sleep(ctx, wait); err != nil {
-				return nil, err
-			}
+		h.pass(woken && free == nil)
+		woken = false
+		switch {
+		case err != nil:
+			return nil, err
+		case free == nil:
+			_ = sleep(ctx, wait)
 			continue
 		}
 		select {
 		case <-free:
+			woken = true
 		case <-ctx.Done():
-			h.leave(free)
-			return nil, ctx.Err()
+			woken = !h.leave(free)
 		}
 	}
 }
 
+// pass hands the turn of who was woken, and does not begin, to the next in the queue.
+func (h *host) pass(woken bool) {
+	if woken {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.wake(1)
+	}
+}
+
 // try begins a request, or returns why it is not to be begun now, or what to wait for: until free is closed, or for some time.
-func (h *host) try(address string, park bool) (t *turn, err error, free chan struct{}, wait time.Duration) { //nolint:revive,staticcheck // the error is one of several ends
+func (h *host) try(address string, park bool) (t *turn, free chan struct{}, wait time.Duration, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
@@ -207,30 +222,30 @@ func (h *host) try(address string, park bool) (t *turn, err error, free chan str
 	}
 	switch {
 	case h.down:
-		return nil, h.lost(), nil, 0
+		return nil, nil, 0, h.lost()
 	case h.until.After(now):
-		return nil, h.later(r, h.until.Sub(now), "it asked to be left alone"), nil, 0
+		return nil, nil, 0, h.later(r, h.until.Sub(now), "it asked to be left alone")
 	case h.open() && (h.probing || h.probe.After(now)):
-		return nil, h.later(r, max(h.probe.Sub(now), probeTakes), why(h.last)), nil, 0
+		return nil, nil, 0, h.later(r, max(h.probe.Sub(now), probeTakes), why(h.last))
 	}
 	probe := h.open()
 	if wait := h.delay(r, now); wait > 0 && !probe {
 		if park {
-			return nil, h.later(r, wait, "it is asked slowly"), nil, 0
+			return nil, nil, 0, h.later(r, wait, "it is asked slowly")
 		}
-		return nil, nil, nil, wait
+		return nil, nil, wait, nil
 	}
 	if h.inflight >= h.room() && !probe {
 		if park && h.room() < h.most && len(h.queue) >= h.room() {
-			return nil, h.later(r, h.estimate(), "it is asked slowly"), nil, 0
+			return nil, nil, 0, h.later(r, h.estimate(), "it is asked slowly")
 		}
 		free = make(chan struct{})
 		h.queue = append(h.queue, free)
-		return nil, nil, free, 0
+		return nil, free, 0, nil
 	}
 	h.inflight++
 	h.probing = h.probing || probe
-	return &turn{host: h, address: address, began: now, probe: probe}, nil, nil, 0
+	return &turn{host: h, address: address, began: now, probe: probe}, nil, 0, nil
 }
 
 // room is how many requests may be under way. h.mu is held.
@@ -277,17 +292,13 @@ func (h *host) lost() error {
 	return &engine.TroubleError{Err: &HostError{Host: h.id, Why: why(h.last), Err: h.last}}
 }
 
-// leave gives up a place in the queue.
-func (h *host) leave(free chan struct{}) {
+// leave gives up a place in the queue, and reports whether it was still one.
+func (h *host) leave(free chan struct{}) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for i, c := range h.queue {
-		if c == free {
-			h.queue = append(h.queue[:i], h.queue[i+1:]...)
-			return
-		}
-	}
-	h.wake(1) // it was just its turn: it is somebody else's
+	n := len(h.queue)
+	h.queue = slices.DeleteFunc(h.queue, func(c chan struct{}) bool { return c == free })
+	return len(h.queue) < n
 }
 
 // wake lets the first n of the queue try again. h.mu is held.
