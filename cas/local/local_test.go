@@ -375,7 +375,7 @@ func TestRecordIsGolden(t *testing.T) {
 	l := open(t, t.TempDir())
 	got := l.encodeRecord(&engine.Record{Key: engine.Key{0xaa}, Conditions: engine.Conditions{Sandbox: engine.SandboxFull, Timeout: 5, Memory: 6, Machine: "m"}, Result: &engine.Result{ExitCode: 1}, Preimage: []byte("p")})
 	preimage := sumOf([]byte{preimageRaw}, []byte("p"))
-	head := "45000000" + "aa" + strings.Repeat("00", 31) + "01" + "0a" + "0c" + "016d" + "0b" + "0200020000000000000000" + fmt.Sprintf("%x", preimage)
+	head := "46000000" + "aa" + strings.Repeat("00", 31) + "01" + "0a" + "0c" + "016d" + "0c" + "020002000000000000000000" + fmt.Sprintf("%x", preimage)
 	data, err := hex.DecodeString(head)
 	if err != nil {
 		t.Fatal(err)

@@ -68,13 +68,13 @@ func (p *pack) searched() {
 	if err != nil {
 		return // searches find out what is wrong
 	}
-	bytes := len(r.spots) * recalledSize
+	bytes := cap(r.spots) * recalledSize
 	for _, q := range p.store.packs.all() {
 		if q.index == nil {
 			continue
 		}
 		if other := q.index.recalled.Load(); other != nil {
-			bytes += len(other.spots) * recalledSize
+			bytes += cap(other.spots) * recalledSize
 		}
 	}
 	if bytes <= recallBytes {
