@@ -213,7 +213,7 @@ func rot(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // patience bounds what waits for another process; nothing is decided by how long it takes.
-const patience = 60 * time.Second
+var patience = 60 * time.Second
 
 // await waits until a file matches a regular expression: await FILE REGEXP.
 func await(ts *testscript.TestScript, neg bool, args []string) {
