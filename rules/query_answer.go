@@ -31,7 +31,7 @@ const (
 
 // start returns the pages of a start of a registry.
 func (a *asker) start(ctx context.Context, s registry.Start) ([]registry.Page, error) {
-	text, err := a.answer(ctx, s.Request, func(ctx context.Context, emit func(engine.Event)) ([]byte, error) {
+	text, settle, err := a.answer(ctx, s.Request, func(ctx context.Context, emit func(engine.Event), _ []byte) ([]byte, error) {
 		var pages []registry.Page
 		for page, err := range s.Pages(ctx) {
 			if err != nil {
@@ -49,51 +49,61 @@ func (a *asker) start(ctx context.Context, s registry.Start) ([]registry.Page, e
 	if err != nil {
 		return nil, fmt.Errorf("the pinned answer to %q: %w", s.Request, err)
 	}
-	return pages, nil
+	return pages, settle()
 }
 
-// answer returns the text that is pinned for request, or what do brings, which it pins.
-func (a *asker) answer(ctx context.Context, request string, do func(context.Context, func(engine.Event)) ([]byte, error)) ([]byte, error) {
+// asking brings an answer. Old is the one that was pinned and is to be asked for again; nil if there is none.
+type asking func(ctx context.Context, emit func(engine.Event), old []byte) ([]byte, error)
+
+// answer returns the text that is pinned for request, or what do brings. Settle pins that, once it turned out to be an answer that can be
+// used: what a network has instead that wants a click first must not be remembered.
+func (a *asker) answer(ctx context.Context, request string, do asking) (text []byte, settle func() error, err error) {
 	label := a.self.Instance.Target.Label
 	pinned, ok := a.rt.Pins.Pin(label, request)
 	asked, body := SplitAsked(pinned)
-	if ok && !a.expired(asked) {
-		text, err := a.stored(ctx, body)
-		if text != nil || err != nil {
-			return text, err
+	if ok {
+		if text, err = a.stored(ctx, body); err != nil {
+			return nil, nil, err
+		}
+		if text != nil && !a.expired(asked) {
+			return text, func() error { return nil }, nil
 		}
 	}
-	q := &question{rt: a.rt, do: do, timeout: a.Timeout}
-	o := a.self.View.Perform(ctx, request, &engine.Plan{Action: q, Pool: engine.NetPool, Pools: a.Pool, Retries: a.retries(netRetries)})
+	old := text
+	q := &question{rt: a.rt, timeout: a.Timeout, do: func(ctx context.Context, emit func(engine.Event)) ([]byte, error) { return do(ctx, emit, old) }}
+	o := a.self.View.Perform(ctx, request, &engine.Plan{Action: q, Pool: engine.NetPool, Retries: a.retries(netRetries)})
 	if o.Err != nil {
-		return nil, o.Err
+		return nil, nil, o.Err
 	}
 	out, found := o.Result.Out(answerName)
 	if !found {
-		return nil, fmt.Errorf("%s: no answer", request)
+		return nil, nil, fmt.Errorf("%s: no answer", request)
 	}
-	text, err := cas.ReadAll(ctx, a.rt.Store, out.Digest, maxAnswer)
-	if err != nil {
-		return nil, fmt.Errorf("reading the answer to %q: %w", request, err)
+	if text, err = cas.ReadAll(ctx, a.rt.Store, out.Digest, maxAnswer); err != nil {
+		return nil, nil, fmt.Errorf("reading the answer to %q: %w", request, err)
 	}
+	return text, func() error { return a.pin(request, body, out.Digest, text) }, nil
+}
+
+// pin pins text, whose digest is d, as the answer to request in place of old, which is empty if there was none.
+func (a *asker) pin(request, old string, d cas.Digest, text []byte) error {
 	now := string(text)
 	if a.Pin == "digest" || a.Pin != "full" && len(text) > maxFullPin {
-		now = out.Digest.String()
+		now = d.String()
 	}
-	differs := ok && isDigest(body) && body != out.Digest.String()
 	if a.MaxAge > 0 {
 		now = JoinAsked(clock.System.Now(), now)
 	}
-	if err := a.rt.Pins.SetPin(label, request, now); err != nil {
-		return nil, err
+	if err := a.rt.Pins.SetPin(a.self.Instance.Target.Label, request, now); err != nil {
+		return err
 	}
-	if differs {
+	if isDigest(old) && old != d.String() {
 		a.self.View.Emit(engine.Event{
 			Type: engine.EventDiagnostic, Target: a.self.Instance.Target, Severity: "note",
 			Text: fmt.Sprintf("%s: the answer to %q is not the pinned one any more; the lock follows it", a.self.Instance.Name(), firstLine(request)),
 		})
 	}
-	return text, nil
+	return nil
 }
 
 // expired reports whether an answer that was asked for at the given time, zero if that is not known, is to be asked for again. What

@@ -134,43 +134,58 @@ func pageAddress(v engine.Value) (string, error) {
 
 // follow asks for the page p and those that come after it, one after the other.
 func (a *asker) follow(ctx context.Context, p *Page, deliver func(registry.Page) bool) error {
-	seen := map[string]int{}
+	trail := newTrail()
 	home := hostOf(p.URL)
 	for {
-		if n, again := seen[p.URL]; again {
-			return &engine.InvalidError{Err: fmt.Errorf("next: page %d leads back to page %d, %s", p.Index-1, n, p.URL)}
+		if err := trail.step(p); err != nil {
+			return &engine.InvalidError{Err: err}
 		}
-		seen[p.URL] = p.Index
-		if err := a.page(ctx, p, home); err != nil {
+		settle, err := a.page(ctx, p, home)
+		if err != nil {
 			return err
 		}
-		if more, err := a.items(ctx, p, deliver); err != nil || !more {
+		next, more, err := a.items(ctx, p, trail, settle, deliver)
+		if err != nil || !more || next == "" {
 			return err
 		}
-		next, err := a.next(ctx, p)
-		if err != nil || next == "" {
-			return err
+		if err := trail.brought(p); err != nil {
+			return &engine.InvalidError{Err: err}
 		}
 		p = &Page{URL: next, Key: p.Key, Index: p.Index + 1}
 	}
 }
 
-// items hands over the items of p and reports whether more are wanted.
-func (a *asker) items(ctx context.Context, p *Page, deliver func(registry.Page) bool) (bool, error) {
-	some := registry.Page{Request: p.URL}
+// items hands over the items of p and reports whether more are wanted, and where they are. The answer is settled as soon as it is known to
+// have items, or none, and a next page, or none; before anybody sees them.
+func (a *asker) items(ctx context.Context, p *Page, trail *trail, settle func() error, deliver func(registry.Page) bool) (next string, more bool, err error) {
+	some, settled := registry.Page{Request: p.URL}, false
+	flush := func() (bool, error) {
+		if !settled {
+			settled = true
+			if next, err = a.next(ctx, p); err != nil {
+				return false, err
+			}
+			if err := settle(); err != nil {
+				return false, err
+			}
+		}
+		items := some
+		some.Items = nil
+		return len(items.Items) == 0 || deliver(items), nil
+	}
 	for item, err := range a.Items.Items(ctx, p) {
 		if err != nil {
-			return false, err
+			return "", false, err
 		}
-		some.Items = append(some.Items, item)
-		if len(some.Items) == chunk {
-			if !deliver(some) {
-				return false, nil
+		trail.item(item.Key)
+		if some.Items = append(some.Items, item); len(some.Items) == chunk {
+			if more, err := flush(); err != nil || !more {
+				return "", false, err
 			}
-			some.Items = nil
 		}
 	}
-	return len(some.Items) == 0 || deliver(some), nil
+	more, err = flush()
+	return next, more, err
 }
 
 // next returns the address of the page after p, "" if it is the last.
@@ -267,9 +282,9 @@ type pageAnswer struct {
 	URL     string            `json:"url,omitempty"`
 }
 
-// page fills p with the answer to its address, pinned or asked. Home is the origin that the headers are meant for: no other gets
-// them.
-func (a *asker) page(ctx context.Context, p *Page, home string) error {
+// page fills p with the answer to its address, pinned or asked, and returns what pins it. Home is the origin that the headers are meant
+// for: no other gets them.
+func (a *asker) page(ctx context.Context, p *Page, home string) (settle func() error, err error) {
 	headers := a.Headers
 	if hostOf(p.URL) != home {
 		headers = nil
@@ -278,22 +293,22 @@ func (a *asker) page(ctx context.Context, p *Page, home string) error {
 	if a.Items.Status || a.Next.Status {
 		wants = download.Unavailable
 	}
-	text, err := a.answer(ctx, pageRequest(p.URL, headers), func(ctx context.Context, emit func(engine.Event)) ([]byte, error) {
+	text, settle, err := a.answer(ctx, pageRequest(p.URL, headers), func(ctx context.Context, emit func(engine.Event), old []byte) ([]byte, error) {
 		emit(engine.Event{Type: engine.EventQueryPage, Text: p.URL})
-		return a.get(ctx, p.URL, headers, wants)
+		return a.get(ctx, p.URL, headers, wants, old)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var got pageAnswer
 	if err := json.Unmarshal(text, &got); err != nil {
-		return fmt.Errorf("the pinned answer of %s: %w", p.URL, err)
+		return nil, fmt.Errorf("the pinned answer of %s: %w", p.URL, err)
 	}
 	if got.Status != http.StatusOK && !wants(got.Status) {
-		return &engine.UnavailableError{Err: &download.StatusError{URL: p.URL, Code: got.Status}} // pinned when page.status was mentioned
+		return nil, &engine.UnavailableError{Err: &download.StatusError{URL: p.URL, Code: got.Status}} // pinned when page.status was mentioned
 	}
 	p.Headers, p.Status, p.Text, p.final = got.Headers, got.Status, got.Text, got.URL
-	return nil
+	return settle, nil
 }
 
 // pageRequest identifies what is asked: the address and the headers.
@@ -305,16 +320,21 @@ func pageRequest(address string, headers map[string]engine.Confidential) string 
 	return strings.Join(lines, "\n")
 }
 
-// get asks for address and returns the answer in its canonical form.
-func (a *asker) get(ctx context.Context, address string, headers map[string]engine.Confidential, wants func(int) bool) ([]byte, error) {
+// get asks for address and returns the answer in its canonical form. Where there is an old one, the server may say that it still holds.
+func (a *asker) get(ctx context.Context, address string, headers map[string]engine.Confidential, wants func(int) bool, old []byte) ([]byte, error) {
 	var body bytes.Buffer
 	var got pageAnswer
-	sent, secrets, err := engine.RevealAll(ctx, headers)
+	texts, secrets, err := engine.RevealAll(ctx, headers)
 	if err != nil {
 		return nil, err
 	}
+	conditions := conditional(old, texts)
+	sent := make(map[string]string, len(texts)+len(conditions))
+	maps.Copy(sent, texts)
+	maps.Copy(sent, conditions)
 	_, err = a.rt.Client.Copy(ctx, &body, download.Request{
-		URL: address, Headers: sent, Max: maxPage, Timeout: a.Timeout, Wants: wants,
+		URL: address, Headers: sent, Max: maxPage, Timeout: a.Timeout, Park: true,
+		Wants: func(code int) bool { return wants(code) || code == http.StatusNotModified && len(conditions) > 0 },
 		Head: func(code int, h http.Header, final *url.URL) {
 			got.Status, got.Headers = code, keptHeaders(h)
 			if at := final.String(); at != address {
@@ -322,10 +342,12 @@ func (a *asker) get(ctx context.Context, address string, headers map[string]engi
 			}
 		},
 	})
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if !utf8.Valid(body.Bytes()) {
+	case got.Status == http.StatusNotModified:
+		return old, nil
+	case !utf8.Valid(body.Bytes()):
 		return nil, fmt.Errorf("%s is not UTF-8 text", address)
 	}
 	got.Text = body.String()
@@ -335,6 +357,28 @@ func (a *asker) get(ctx context.Context, address string, headers map[string]engi
 		return nil, fmt.Errorf("%s: %w", address, errEcho)
 	}
 	return answer, err
+}
+
+// conditional returns the headers that ask for an answer only if it is not old any more. Where the user asks for something of the kind, that
+// holds.
+func conditional(old []byte, headers map[string]string) map[string]string {
+	var had pageAnswer
+	if old == nil || json.Unmarshal(old, &had) != nil || had.Status != http.StatusOK {
+		return nil
+	}
+	for name := range headers {
+		if strings.HasPrefix(strings.ToLower(name), "if-") {
+			return nil
+		}
+	}
+	conditions := map[string]string{}
+	if etag := had.Headers["etag"]; etag != "" {
+		conditions["If-None-Match"] = etag
+	}
+	if modified := had.Headers["last-modified"]; modified != "" {
+		conditions["If-Modified-Since"] = modified
+	}
+	return conditions
 }
 
 // passingHeaders differ between equal answers, or are nobody's business. Those that begin with one of passingPrefixes, too.

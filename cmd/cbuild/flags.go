@@ -86,7 +86,7 @@ func (c *cli) machineFlags() {
 	f.Var(&size{&c.flags.keep}, "keep", "the `SIZE` that the store may have; a fifth of the disk, at most 50GB, by default")
 	f.Var(atLeast(&c.flags.window, 1), "window", "how far targets may run ahead of those that read them")
 	f.Var(&size{&c.flags.diskAhead}, "disk-ahead", "how many bytes may lie downloaded and unread")
-	f.Var(atLeast(&c.flags.connections, 1), "connections", "how many connections are open at a time")
+	f.Var(atLeast(&c.flags.connections, 1), "connections", "how many requests are under way at a time, in all and to one host")
 	f.Var(oneOf(&c.flags.progress, "auto", "tty", "plain", "json", "none"), "progress", "auto, tty, plain, json or none")
 	f.Var(oneOf(&c.flags.sandbox, "full", "none", "require"), "sandbox", "full: a run sees only what it declared, if this machine can do that; require: or nothing is built; none")
 	f.Var(oneOf(&c.flags.color, "auto", "always", "never"), "color", "auto, always or never")

@@ -207,6 +207,14 @@ func Status(code int, lines ...string) Fault {
 	return func(x *Exchange) { x.head(code, append(lines, "Content-Length: 0")...) }
 }
 
+// Dated answers with a date of modification, and no entity tag.
+func Dated(date string) Fault {
+	return func(x *Exchange) {
+		x.head(http.StatusOK, "Last-Modified: "+date, "Content-Length: "+strconv.Itoa(len(x.Content)))
+		x.send(x.Content)
+	}
+}
+
 // Redirect leads elsewhere.
 func Redirect(to string) Fault { return Status(http.StatusFound, "Location: "+to) }
 

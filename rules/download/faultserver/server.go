@@ -112,6 +112,13 @@ func (s *Server) Fault(path string, faults ...Fault) {
 // Always makes all requests for path go wrong.
 func (s *Server) Always(path string, f Fault) { s.Fault(path, f, nil) }
 
+// Heal makes nothing go wrong with path any more.
+func (s *Server) Heal(path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.faults, path)
+}
+
 // next takes the fault for a request; nil if there is none. A nil in the list repeats the one before it.
 func (s *Server) next(path string) Fault {
 	list := s.faults[path]
