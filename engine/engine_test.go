@@ -502,10 +502,17 @@ func TestWaitingIsNoAttempt(t *testing.T) {
 		if got := b.log.finished(); !slices.Contains(got, "a[k0000] pass no") {
 			t.Errorf("finished %v", got)
 		}
+		told := 0
 		for _, e := range b.log.events {
-			if e.Type == engine.EventProgress && e.Attempt > 1 {
+			switch {
+			case e.Type == engine.EventProgress && e.Attempt > 1:
 				t.Errorf("a wait was told as attempt %d", e.Attempt)
+			case e.Type == engine.EventProgress && e.After == 10*time.Second:
+				told++ // else it would count as running
 			}
+		}
+		if told != 100 {
+			t.Errorf("%d waits were told, want 100", told)
 		}
 	})
 }

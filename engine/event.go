@@ -31,7 +31,8 @@ type Event struct {
 	// Took is how long the instance ran in this build.
 	Took time.Duration
 	// Attempt counts retries, from 1; After is how long the next one waits; for EventProgress of one instance. Without an Attempt,
-	// such an event tells that what was started under the name Text has ended and has no EventFinished of its own.
+	// such an event tells that what was started under the name Text runs no more: it waits for its turn, After, or has ended and has no
+	// EventFinished of its own. One without a Target says in Text how a host is doing that others wait for.
 	Attempt int
 	After   time.Duration
 	// Waiting names who else, elsewhere, is doing what this build waits for; for EventProgress of one instance. Took is then for how

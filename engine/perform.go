@@ -168,7 +168,9 @@ func (b *Build) attempt(ctx context.Context, v *view, name string, p *Plan, reas
 		}
 		if trouble.Wait {
 			n--
-			if err := b.sleep(ctx, max(trouble.After, leastWait)); err != nil {
+			wait := max(trouble.After, leastWait)
+			b.emit(Event{Type: EventProgress, Target: v.node.target, Text: name, After: wait})
+			if err := b.sleep(ctx, wait); err != nil {
 				return nil, err
 			}
 			continue

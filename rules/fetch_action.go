@@ -93,7 +93,9 @@ func (f *fetch) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, e
 	if err != nil {
 		return nil, err
 	}
-	err = registry.Try(ctx, mirrors, func(url string) error { return f.verified(ctx, url, part, got) })
+	if !f.whole(part, got) { // else only what comes after the download was not done
+		err = registry.Try(ctx, mirrors, func(url string) error { return f.verified(ctx, url, part, got) })
+	}
 	if err != nil {
 		_ = part.Close() // what is there of it is good for the next attempt
 		return nil, f.described(err)
@@ -105,6 +107,15 @@ func (f *fetch) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, e
 	}
 	_ = part.Remove()
 	return r, nil
+}
+
+// whole reports whether part already holds what it should be.
+func (f *fetch) whole(part *download.Part, got *hashes) bool {
+	if f.want.isZero() || part.Size() == 0 {
+		return false
+	}
+	have, err := got.of(f.want.function, part.File())
+	return err == nil && have == f.want
 }
 
 // partID is what a download that was broken off is found again by: what it should be, or else what is asked for.

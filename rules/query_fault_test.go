@@ -72,8 +72,8 @@ func pageNext(_ context.Context, p *rules.Page) (engine.Value, error) {
 	return o["next"], nil
 }
 
-// ask runs the query in a build of its own and returns the items, as key=value, what ended it, and the texts of diagnostics.
-func (p *paged) ask() (items []string, err error, told []string) { //nolint:revive,staticcheck // the error is one of the results
+// ask runs the query in a build of its own and returns the items, as key=value, the texts of diagnostics, and what ended it.
+func (p *paged) ask() (items, told []string, err error) {
 	p.t.Helper()
 	client := download.New(download.Options{Stall: 700 * time.Millisecond, FirstByte: 700 * time.Millisecond})
 	defer client.Close()
@@ -99,7 +99,7 @@ func (p *paged) ask() (items []string, err error, told []string) { //nolint:revi
 		}
 		items = append(items, fmt.Sprintf("%s=%v", row.Key, row.Value))
 	}
-	return items, err, seen.list
+	return items, seen.list, err
 }
 
 // page serves a page.
@@ -169,7 +169,7 @@ func TestFaultsOfPages(t *testing.T) {
 			} else {
 				p.server.Fault("/2", c.faults...)
 			}
-			items, err, _ := p.ask()
+			items, _, err := p.ask()
 			got := "right"
 			if err != nil {
 				got = string(engine.ClassOf(err)) + ": " + err.Error()
@@ -181,7 +181,7 @@ func TestFaultsOfPages(t *testing.T) {
 				return // an answer that can be used is pinned, whatever its next page is worth
 			}
 			p.server.Heal("/2")
-			if items, err, _ = p.ask(); err != nil || !slices.Equal(items, whole) {
+			if items, _, err = p.ask(); err != nil || !slices.Equal(items, whole) {
 				t.Errorf("when the server is itself again: %v, %v", items, err)
 			}
 		})
@@ -198,7 +198,7 @@ func TestPagesThatLeadInACircle(t *testing.T) {
 		for n := 1; n < 200; n++ {
 			p.page(fmt.Sprintf("/%d", n), fmt.Sprintf("/%d", n+1), keys(n)...)
 		}
-		_, err, _ := p.ask()
+		_, _, err := p.ask()
 		if err == nil || engine.ClassOf(err) != engine.ClassInvalid || !strings.Contains(err.Error(), "leads in a circle") {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -212,7 +212,7 @@ func TestPagesThatLeadInACircle(t *testing.T) {
 		deep.server.Serve(at, pageText("./d/1"))
 		at = strings.TrimSuffix(at, "1") + "d/1"
 	}
-	_, err, _ := deep.ask()
+	_, _, err := deep.ask()
 	if err == nil || !strings.Contains(err.Error(), "leads in a circle") || len(deep.asked()) > 25 {
 		t.Errorf("the same answer: %v after %d pages", err, len(deep.asked()))
 	}
@@ -234,7 +234,7 @@ func TestPagesThatShift(t *testing.T) {
 		p.page(fmt.Sprintf("/%d", n+1), next, list[n*size:min((n+1)*size, len(list))]...)
 		list = append([]string{fmt.Sprintf("new%03d", n)}, list...)
 	}
-	items, err, told := p.ask()
+	items, told, err := p.ask()
 	var keys []string
 	for _, i := range items {
 		keys = append(keys, strings.TrimSuffix(i, "=v"))
@@ -265,7 +265,7 @@ func TestAgedPagesAreAskedForConditionally(t *testing.T) {
 	}
 	check := func(want ...string) {
 		t.Helper()
-		if items, err, told := p.ask(); err != nil || !slices.Equal(items, want) || len(told) > 0 {
+		if items, told, err := p.ask(); err != nil || !slices.Equal(items, want) || len(told) > 0 {
 			t.Errorf("items %v, want %v; %v %v", items, want, err, told)
 		}
 	}
@@ -310,16 +310,16 @@ func TestQueriesGoOnWhereTheyEnded(t *testing.T) {
 		p.page(fmt.Sprintf("/%d", n), next, fmt.Sprintf("k%03d", n))
 	}
 	p.server.Fault("/120", faultserver.Status(404))
-	if items, err, _ := p.ask(); len(items) != 119 || err == nil {
+	if items, _, err := p.ask(); len(items) != 119 || err == nil {
 		t.Errorf("%d items, %v", len(items), err)
 	}
-	if items, err, _ := p.ask(); len(items) != pages || err != nil {
+	if items, _, err := p.ask(); len(items) != pages || err != nil {
 		t.Errorf("%d items, %v", len(items), err)
 	}
 	if n := len(p.asked()); n != pages+1 {
 		t.Errorf("%d requests, want %d", n, pages+1)
 	}
-	if items, err, _ := p.ask(); len(items) != pages || err != nil || len(p.asked()) != pages+1 {
+	if items, _, err := p.ask(); len(items) != pages || err != nil || len(p.asked()) != pages+1 {
 		t.Errorf("again: %d items, %v, %d requests", len(items), err, len(p.asked()))
 	}
 }

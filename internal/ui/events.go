@@ -122,7 +122,7 @@ func (ev *Events) record(e engine.Event) record {
 		if e.Waiting != "" {
 			waited := e.Took.Milliseconds()
 			r.Ms = &waited
-		} else if e.Attempt == 0 && e.Target != nil {
+		} else if e.Attempt == 0 && e.After == 0 {
 			r.Done, r.Total, r.Open = &e.Done, &e.Total, e.Open
 		}
 	}

@@ -215,7 +215,7 @@ func (x *Exchange) send(p []byte) {
 	x.server.mu.Unlock()
 }
 
-// Good answers as a good server does: with the whole content, or the range that is asked for.
+// Good answers as a good server does: with the whole content, the range that is asked for, or that it did not change.
 func (x *Exchange) Good() { x.ranged(ETag(x.Content)) }
 
 func (x *Exchange) ranged(etag string) {
@@ -225,6 +225,8 @@ func (x *Exchange) ranged(etag string) {
 	}
 	size := len(x.Content)
 	switch {
+	case x.Request.Header.Get("If-None-Match") == etag:
+		x.head(http.StatusNotModified, "ETag: "+etag)
 	case !ok:
 		x.head(http.StatusOK, "Content-Length: "+strconv.Itoa(size), "ETag: "+etag, "Accept-Ranges: bytes")
 		x.send(x.Content)
