@@ -75,7 +75,7 @@ func pageNext(_ context.Context, p *rules.Page) (engine.Value, error) {
 // ask runs the query in a build of its own and returns the items, as key=value, the texts of diagnostics, and what ended it.
 func (p *paged) ask() (items, told []string, err error) {
 	p.t.Helper()
-	client := download.New(download.Options{Stall: 700 * time.Millisecond, FirstByte: 700 * time.Millisecond})
+	client := download.New(download.Options{Stall: 3 * time.Second, FirstByte: 3 * time.Second})
 	defer client.Close()
 	rt := &rules.Runtime{Store: p.store, Pins: p.pins, Temp: p.t.TempDir(), Client: client}
 	t := &engine.Target{Label: engine.Label{Name: "q"}, Rule: "query", Repeated: true}
