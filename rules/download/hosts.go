@@ -2,9 +2,6 @@ package download
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -78,45 +75,6 @@ type request struct {
 	turn    time.Time // its place among those that the rate admits
 }
 
-// A HostState says how a host is doing, for people.
-type HostState struct {
-	// Host is its name, with a port if that is unusual.
-	Host string
-	// Waiting is how many downloads wait for it.
-	Waiting int
-	// Paused is for how much longer it is left alone, because it asked for that. Probe is when it is asked again, because it
-	// does not answer; Why says what it does instead.
-	Paused, Probe time.Duration
-	Why           string
-	// Down is set if it was given up: Failures in a row within Took.
-	Down     bool
-	Failures int
-	Took     time.Duration
-}
-
-func (s HostState) String() string {
-	switch {
-	case s.Down:
-		return fmt.Sprintf("host %s: given up (%s), %s waiting", s.Host, s.Why, downloads(s.Waiting))
-	case s.Paused > 0:
-		return fmt.Sprintf("host %s: paused %s, %s waiting", s.Host, clockTime(s.Paused), downloads(s.Waiting))
-	}
-	return fmt.Sprintf("host %s: %s; asked again in %s, %s waiting", s.Host, s.Why, clockTime(s.Probe), downloads(s.Waiting))
-}
-
-func downloads(n int) string {
-	if n == 1 {
-		return "1 download"
-	}
-	return fmt.Sprintf("%d downloads", n)
-}
-
-// clockTime writes a wait as minutes and seconds.
-func clockTime(d time.Duration) string {
-	s := int((d + time.Second - 1) / time.Second)
-	return fmt.Sprintf("%02d:%02d", s/60, s%60)
-}
-
 func (h *hosts) host(id string) *host {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -129,33 +87,6 @@ func (h *hosts) host(id string) *host {
 		h.byID[id] = one
 	}
 	return one
-}
-
-// states returns how the hosts are doing that others wait for.
-func (h *hosts) states() (all []HostState) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, one := range h.byID {
-		one.mu.Lock()
-		if s := one.state(); s.Down || s.Paused > 0 || s.Probe > 0 {
-			all = append(all, s)
-		}
-		one.mu.Unlock()
-	}
-	return all
-}
-
-// state returns how h is doing. h.mu is held.
-func (h *host) state() HostState {
-	now := time.Now()
-	s := HostState{Host: h.id, Waiting: h.waiting, Paused: max(h.until.Sub(now), 0), Down: h.down, Failures: h.row}
-	if h.row > 0 {
-		s.Took, s.Why = h.lastAt.Sub(h.since), why(h.last)
-	}
-	if h.open() {
-		s.Probe = max(h.probe.Sub(now), time.Second)
-	}
-	return s
 }
 
 // open reports whether the circuit is open. h.mu is held.
@@ -308,105 +239,6 @@ func (h *host) wake(n int) {
 		close(free)
 	}
 	h.queue = h.queue[n:]
-}
-
-// done says how the request ended: err is what Copy returns for it, and progress is set if it brought something that need not be asked
-// for again.
-func (t *turn) done(err error, progress bool) {
-	h := t.host
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.inflight--
-	if t.probe {
-		h.probing = false
-	}
-	trouble, ok := errors.AsType[*engine.TroubleError](err)
-	switch {
-	case ok && trouble.Wait:
-	case ok && trouble.Retry && progress:
-		h.request(t.address).failed = true
-	case ok && trouble.Retry:
-		h.failed(err, t)
-	case err == nil, Status(err) != 0, errors.Is(err, errRestart):
-		h.succeeded(t)
-	default:
-		// The end of the build, a full disk, a limit, a broken certificate: that says nothing of the next request.
-	}
-	h.wake(max(1, h.room()-h.inflight))
-}
-
-// request returns what is known of an address. h.mu is held.
-func (h *host) request(address string) *request {
-	r := h.asked[address]
-	if r == nil {
-		r = &request{}
-		h.asked[address] = r
-	}
-	return r
-}
-
-// succeeded notes an answer. h.mu is held.
-func (h *host) succeeded(t *turn) {
-	if r := h.asked[t.address]; r != nil && r.waiting {
-		h.waiting-- // another fetch of the same address
-	}
-	delete(h.asked, t.address)
-	h.row, h.since, h.last, h.probe, h.probes, h.down = 0, time.Time{}, nil, time.Time{}, 0, false
-	h.tokens = min(budget, h.tokens+budgetReward)
-	h.limit = min(float64(h.most), h.limit+1/h.limit)
-	if took := time.Since(t.began); h.took == 0 {
-		h.took = took
-	} else {
-		h.took += (took - h.took) / 8
-	}
-}
-
-// failed notes trouble that the host made. h.mu is held.
-func (h *host) failed(err error, t *turn) {
-	now := time.Now()
-	h.request(t.address).failed = true
-	h.tokens = max(0, h.tokens-1)
-	if h.row++; h.row == 1 {
-		h.since = t.began
-	}
-	h.last, h.lastAt = err, now
-	if code := Status(err); (code == http.StatusTooManyRequests || code == http.StatusServiceUnavailable) && t.began.After(h.slowed) {
-		h.limit = max(1, h.limit/2) // once for all that were under way together
-		h.slowed = now
-	}
-	switch {
-	case t.probe:
-		h.probe = now.Add(probeEvery)
-		if h.probes++; h.probes >= giveUpProbes && now.Sub(h.since) >= giveUpAfter {
-			h.down = true
-		}
-		h.announce(now)
-	case h.row >= breakAfter && !h.open():
-		h.probe = now.Add(probeEvery)
-		h.announce(now)
-	}
-	if h.open() || h.down {
-		h.wake(len(h.queue))
-	}
-}
-
-// pause makes later requests wait for d, or longer if h is paused for longer already.
-func (h *host) pause(d time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if now := time.Now(); d > 0 && now.Add(d).After(h.until) {
-		h.until = now.Add(d)
-		h.wake(len(h.queue))
-		h.announce(now)
-	}
-}
-
-// announce tells how h is doing. h.mu is held; tell must not call back.
-func (h *host) announce(now time.Time) {
-	if h.tell != nil {
-		h.told = now
-		h.tell(h.state())
-	}
 }
 
 // resting returns how long a request that is redirected to h should wait, 0 if it may go on.
