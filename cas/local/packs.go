@@ -18,12 +18,18 @@ const relist = time.Second
 type packs struct {
 	store *Local
 	dirs  func() []string // in which they lie
-	list  atomic.Pointer[[]*pack]
+	list  atomic.Pointer[packList]
 
 	// mu is held over reading: who else wants to look for news waits for those that are just being read.
 	mu     sync.Mutex
 	known  map[packID]*pack // guarded by mu
 	listed []listing        // guarded by mu; of each directory of the store
+}
+
+// A packList is what readers see, in the order of identities. Every look-up goes through the filters of all packs, so they stand in one row.
+type packList struct {
+	packs   []*pack
+	filters []filter // of each pack; nil for one that may hold anything
 }
 
 // A listing says when a directory was listed, and what its time was then.
@@ -37,10 +43,10 @@ type listing struct {
 func (s *packs) init(l *Local, dirs func() []string) {
 	s.store, s.dirs = l, dirs
 	s.known = make(map[packID]*pack)
-	s.list.Store(new([]*pack))
+	s.list.Store(&packList{})
 }
 
-func (s *packs) all() []*pack { return *s.list.Load() }
+func (s *packs) all() []*pack { return s.list.Load().packs }
 
 // refresh looks for what others have written: new packs, and what was appended to those that are being written. Force lists the
 // directories even if they seem unchanged.
@@ -254,7 +260,13 @@ func (s *packs) publish() {
 		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b *pack) int { return compareIDs(a.id, b.id) })
-	s.list.Store(&list)
+	filters := make([]filter, len(list))
+	for i, p := range list {
+		if p.index != nil {
+			filters[i] = p.index.filter
+		}
+	}
+	s.list.Store(&packList{list, filters})
 }
 
 func compareIDs(a, b packID) int {

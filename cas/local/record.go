@@ -66,10 +66,12 @@ type spot struct {
 func (l *Local) top(k engine.Key, guess bool) (top spot) {
 	hash := [32]byte(k)
 	pr := probeOf(&hash)
-	for _, p := range l.packs.all() {
-		if p.index != nil && !p.index.filter.has(&pr) {
+	list := l.packs.list.Load()
+	for i, f := range list.filters {
+		if f != nil && !f.has(&pr) {
 			continue // as for nearly all: it is worth a call less
 		}
+		p := list.packs[i]
 		var e entry
 		var ok bool
 		if guess {
