@@ -61,6 +61,7 @@ type Client struct {
 	hosts    hosts
 	declared declared
 	netrc    netrc
+	logins   logins
 }
 
 // keepAlive is how often an idle connection is checked.

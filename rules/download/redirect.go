@@ -8,10 +8,14 @@ import (
 	"cbuild/engine"
 )
 
-// authorize adds the name and password that a netrc has for the host, unless the user gave others. They are sent in the clear only to
-// hosts that the user named.
+// authorize adds what was given to Authorize, else the name and password that a netrc has for the host, unless the user gave others. They
+// are sent in the clear only to hosts that the user named.
 func (c *Client) authorize(req *http.Request) {
 	if req.URL.User != nil || req.Header.Get("Authorization") != "" || req.URL.Scheme != "https" && !c.declared.has(req.URL.Hostname(), req.URL.Port()) {
+		return
+	}
+	if value := c.logins.of(req.URL); value != "" {
+		req.Header.Set("Authorization", value)
 		return
 	}
 	if l, ok := c.netrc.of(req.URL.Hostname()); ok {
