@@ -29,27 +29,39 @@ const (
 	maxFullPin = 1 << 20
 )
 
-// start returns the pages of a start of a registry.
-func (a *asker) start(ctx context.Context, s registry.Start) ([]registry.Page, error) {
+// start hands the pages of a start of a registry to deliver, until that returns false.
+func (a *asker) start(ctx context.Context, s registry.Start, deliver func(registry.Page) bool) error {
 	text, settle, err := a.answer(ctx, s.Request, func(ctx context.Context, emit func(engine.Event), _ []byte) ([]byte, error) {
-		var pages []registry.Page
+		var pages pagesText
 		for page, err := range s.Pages(ctx) {
 			if err != nil {
 				return nil, err
 			}
 			emit(engine.Event{Type: engine.EventQueryPage, Text: page.Request})
-			pages = append(pages, page)
+			if page.Note != "" {
+				emit(engine.Event{Type: engine.EventDiagnostic, Target: a.self.Instance.Target, Severity: "warning", Text: a.self.Instance.Name() + ": " + page.Note})
+			}
+			if err := pages.add(page); err != nil {
+				return nil, err
+			}
 		}
-		return encodePages(pages)
+		return pages.text(), nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	pages, err := decodePages(text)
-	if err != nil {
-		return nil, fmt.Errorf("the pinned answer to %q: %w", s.Request, err)
+	if err := settle(); err != nil {
+		return err
 	}
-	return pages, settle()
+	for page, err := range decodePages(text) {
+		if err != nil {
+			return fmt.Errorf("the pinned answer to %q: %w", s.Request, err)
+		}
+		if !deliver(page) {
+			return nil
+		}
+	}
+	return nil
 }
 
 // asking brings an answer. Old is the one that was pinned and is to be asked for again; nil if there is none.
@@ -199,29 +211,6 @@ func withTimeout(parent context.Context, limit time.Duration) (context.Context, 
 	}
 }
 
-// pageText and itemText are the canonical form of a registry's answer: members in the order of their names, no space.
-type (
-	pageText struct {
-		Items   []itemText `json:"items"`
-		Request string     `json:"request"`
-	}
-	itemText struct {
-		Key   string       `json:"key"`
-		Value engine.Value `json:"value"`
-	}
-)
-
-func encodePages(pages []registry.Page) ([]byte, error) {
-	texts := make([]pageText, len(pages))
-	for i, p := range pages {
-		texts[i] = pageText{Request: p.Request, Items: make([]itemText, len(p.Items))}
-		for j, item := range p.Items {
-			texts[i].Items[j] = itemText{item.Key, item.Value}
-		}
-	}
-	return encodeJSON(texts)
-}
-
 func encodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -230,25 +219,4 @@ func encodeJSON(v any) ([]byte, error) {
 		return nil, err
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
-func decodePages(text []byte) ([]registry.Page, error) {
-	var texts []pageText
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.UseNumber()
-	if err := d.Decode(&texts); err != nil {
-		return nil, err
-	}
-	pages := make([]registry.Page, len(texts))
-	for i, t := range texts {
-		pages[i] = registry.Page{Request: t.Request, Items: make([]engine.Item, len(t.Items))}
-		for j, item := range t.Items {
-			value, err := plain(item.Value)
-			if err != nil {
-				return nil, err
-			}
-			pages[i].Items[j] = engine.Item{Key: item.Key, Value: value}
-		}
-	}
-	return pages, nil
 }

@@ -28,8 +28,8 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 	w, diags := buildfile.Load(buildfile.Options{
 		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Output: secretOutput, Kinds: rules.Kinds(), Version: version,
 		Fields: func(name string) []string {
-			if name == "go" {
-				return registry.NewGo(registry.GoOptions{}).Fields()
+			if r := registry.All(registry.Options{})[name]; r != nil {
+				return r.Fields()
 			}
 			return nil
 		},

@@ -60,7 +60,7 @@ var buggy = sync.OnceValue(func() error {
 })
 
 // Every script is a story about the built command: it has a home, a store and a state directory of its own outside of its workspace,
-// and a module proxy on loopback that knows only what the script adds to it.
+// and a module proxy and other registries on loopback that know only what the script adds to them.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -88,6 +88,10 @@ func setup(env *testscript.Env) error {
 	env.Setenv("STATE", filepath.Join(home, "state", "cbuild"))
 	env.Setenv("PATH", filepath.Dir(binary)+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	env.Vars = append(env.Vars, n.proxy.Env(n.server.URL)...)
+	f := newFakeWorld()
+	env.Defer(f.close)
+	env.Values[worldKey{}] = f
+	env.Vars = append(env.Vars, f.world.Env(f.servers[0].URL)...)
 	return nil
 }
 
@@ -115,6 +119,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 	}
 	maps.Copy(all, proxyCommands)
 	maps.Copy(all, webCommands)
+	maps.Copy(all, worldCommands)
 	maps.Copy(all, faultCommands)
 	return all
 }
@@ -245,5 +250,8 @@ func nothing(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// networkKey finds the fake network of a script among its values.
-type networkKey struct{}
+// networkKey and worldKey find the fake network and the fake registries of a script among its values.
+type (
+	networkKey struct{}
+	worldKey   struct{}
+)

@@ -217,8 +217,9 @@ func (s *session) bind(base, machine string) {
 		s.client.Declare(address)
 	}
 	s.closers = append(s.closers, s.client.Close)
-	goRegistry := registry.NewGo(registry.GoOptions{
-		Client: s.client, Env: s.cli.env, GoEnv: registry.GoCommand, CacheDir: filepath.Join(base, "sumdb"),
+	registries := registry.All(registry.Options{
+		Client: s.client, CacheDir: base,
+		Machine: registry.Machine{Env: s.cli.env, Run: registry.Run, Workspace: s.workspace.Root},
 	})
 	s.runtime = &rules.Runtime{
 		Store:      s.store,
@@ -227,7 +228,7 @@ func (s *session) bind(base, machine string) {
 		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},
 		Pins:       s.lock,
 		System:     sandbox.NewSystem("/"),
-		Registries: map[string]registry.Registry{"go": goRegistry},
+		Registries: registries,
 		Machine:    machine,
 		Uses:       s.uses,
 		Env:        s.cli.env,

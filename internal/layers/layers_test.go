@@ -23,6 +23,7 @@ var allowed = map[string][]string{
 	"rules":                      {"cas", "engine", "rules/archive", "rules/download", "rules/registry", "rules/report"},
 	"rules/registry":             {"cas", "engine", "rules/archive", "rules/download"},
 	"rules/registry/fakeproxy":   {},
+	"rules/registry/fakes":       {},
 	"rules/archive":              {"cas"},
 	"rules/download":             {"cas", "engine"},
 	"rules/download/faultserver": {},

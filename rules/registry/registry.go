@@ -31,4 +31,6 @@ type Page struct {
 	// Request identifies the page, host-free.
 	Request string
 	Items   []engine.Item
+	// Note, if set, says what people should know about the answer.
+	Note string
 }
