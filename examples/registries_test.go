@@ -1,0 +1,123 @@
+package examples
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// These examples are about real packages, of registries as the machine is configured to use them.
+
+// reaches skips the test loudly if a target, with all that it downloads, can't be had for want of a network or of the configuration.
+func (w *world) reaches(what string, args ...string) {
+	w.t.Helper()
+	if testing.Short() {
+		w.t.Skip("SKIPPED: nothing is downloaded with -short")
+	}
+	cmd := exec.Command(binary, args...) //nolint:noctx // bounded by the test's own time
+	cmd.Dir = w.dir
+	cmd.Env = append(os.Environ(), "CBUILD_CAS=", "XDG_CACHE_HOME="+filepath.Join(w.home, "cache"), "XDG_STATE_HOME="+filepath.Join(w.home, "state"))
+	said, err := cmd.CombinedOutput()
+	if err == nil {
+		return
+	}
+	if cmd.ProcessState.ExitCode() == 3 && (bytes.Contains(said, []byte("Cannot reach")) || bytes.Contains(said, []byte("where are "))) {
+		w.t.Skipf("SKIPPED: %s can't be reached:\n%s", what, said)
+	}
+	w.t.Fatalf("%v\n%s", err, said)
+}
+
+// keep leaves of a file of the workspace only its first lines, unless CBUILD_EXAMPLES is "full".
+func (w *world) keep(name string, lines int) {
+	w.t.Helper()
+	if os.Getenv("CBUILD_EXAMPLES") == "full" {
+		return
+	}
+	all := strings.SplitAfter(w.read(name), "\n")
+	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(strings.Join(all[:lines], "")), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// classes returns how many rows of the report have which class, and the class of each.
+func (w *world) classes() (counts map[string]int, rows map[string]string) {
+	w.t.Helper()
+	var results struct {
+		Rows []struct{ Key, Class string }
+	}
+	if err := json.Unmarshal([]byte(w.read("cbuild-out/report/results.json")), &results); err != nil {
+		w.t.Fatal(err)
+	}
+	counts, rows = map[string]int{}, map[string]string{}
+	for _, r := range results.Rows {
+		counts[r.Class]++
+		rows[r.Key] = r.Class
+	}
+	return counts, rows
+}
+
+// finishedOf counts the instances of a target.
+func finishedOf(all []event, target string) (n int) {
+	for _, e := range all {
+		if e.Target == target {
+			n++
+		}
+	}
+	return n
+}
+
+// What three versions of esbuild write differs where the report says so, and only there; nothing is done again.
+func TestNPM(t *testing.T) {
+	needs(t, "find", "sort", "xargs")
+	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
+		t.Skip("SKIPPED: what the three versions write is known for linux on amd64")
+	}
+	w := newWorld(t)
+	w.copyAll("npm")
+	w.keep("packages.txt", 8)
+	w.reaches("the registry of npm", "esbuild")
+
+	all, _ := w.run(binary, "report")
+	counts, rows := w.classes()
+	t.Logf("%d packages: %v", len(rows), counts)
+	want := map[string]string{
+		"debug@4.4.3": "changed", "express@5.3.0": "changed", "picomatch@4.0.7": "changed", "qs@6.17.1": "changed", "semver@7.8.6": "changed",
+		"accepts@2.0.0": "same-pass", "ms@2.1.3": "same-pass", "vary@1.1.2": "same-pass",
+	}
+	for key, class := range want {
+		if rows[key] != class {
+			t.Errorf("%s is %q, want %q", key, rows[key], class)
+		}
+	}
+	if len(rows) != len(want) && (len(rows) < 100 || counts["changed"] < 40) {
+		t.Errorf("%d rows, %v", len(rows), counts)
+	}
+	if again, _ := w.run(binary, "report"); len(executed(again)) != 0 || rowsOf(again) != rowsOf(all) {
+		t.Errorf("again: executed %v", executed(again))
+	}
+
+	// By hand: the files that were written are the same exactly where the report says so.
+	for key, class := range want {
+		w.run(binary, "minified["+key+"][*]")
+		at := filepath.Join(w.dir, "cbuild-out", "minified", key)
+		same := exec.Command("diff", "-r", filepath.Join(at, "0.17.0"), filepath.Join(at, "0.25.0")).Run() == nil && //nolint:noctx // a moment
+			exec.Command("diff", "-r", filepath.Join(at, "0.17.0"), filepath.Join(at, "0.28.2")).Run() == nil //nolint:noctx // a moment
+		if same != (class == "same-pass") {
+			t.Errorf("%s: the files are equal: %v, but the report says %s", key, same, class)
+		}
+	}
+
+	// Without one of them, nothing else is done again.
+	w.edit("packages.txt", "debug\n", "")
+	fewer, _ := w.run(binary, "report")
+	ran := executed(fewer)
+	if !slices.Equal(ran, []string{"//:report "}) || finishedOf(fewer, "//:minified") != 3*(len(rows)-1) {
+		t.Errorf("without debug: %d runs, executed %v", finishedOf(fewer, "//:minified"), ran)
+	}
+}
