@@ -2,12 +2,17 @@ package examples
 
 import (
 	"bytes"
+	"debug/elf"
+	"encoding/csv"
 	"encoding/json"
+	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -120,4 +125,131 @@ func TestNPM(t *testing.T) {
 	if !slices.Equal(ran, []string{"//:report "}) || finishedOf(fewer, "//:minified") != 3*(len(rows)-1) {
 		t.Errorf("without debug: %d runs, executed %v", finishedOf(fewer, "//:minified"), ran)
 	}
+}
+
+// How the programs of Debian are hardened is what their ELF headers say; a filter that is made narrower redoes nothing.
+func TestDebian(t *testing.T) {
+	needs(t, "dpkg-deb", "readelf", "od")
+	w := newWorld(t)
+	w.copyAll("debian")
+	below, narrower := "below=7000", "below=6000"
+	if os.Getenv("CBUILD_EXAMPLES") == "full" {
+		below, narrower = "below=19000", "below=10000"
+	}
+	w.reaches("the archive of Debian", "packages", below)
+
+	all, _ := w.run(binary, "report", "deb", "hardening", below)
+	n := finishedOf(all, "//:hardening")
+	counts := w.columns()
+	t.Logf("%d packages: %v", n, counts)
+	if n < 5 || below == "below=19000" && n < 250 || counts["files"] < n/2 {
+		t.Errorf("%d packages, %v", n, counts)
+	}
+	for _, e := range all {
+		if e.Target != "//:hardening" {
+			continue
+		}
+		found, err := filepath.Glob(filepath.Join(w.dir, "cbuild-out", "deb", escaped(e.Instance[0]), "*.deb"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("%s: files %q, %v", e.Instance[0], found, err)
+		}
+		if got, want := w.read("cbuild-out/hardening/"+escaped(e.Instance[0])+"/hardening.csv"), hardening(t, found[0]); got != want {
+			t.Errorf("%s: the run says\n%sand its headers\n%s", e.Instance[0], got, want)
+		}
+	}
+	if again, _ := w.run(binary, "report", below); len(executed(again)) != 0 || rowsOf(again) != rowsOf(all) {
+		t.Errorf("again: executed %v", executed(again))
+	}
+	fewer, _ := w.run(binary, "report", narrower)
+	if ran := executed(fewer); !slices.Equal(ran, []string{"//:report "}) || finishedOf(fewer, "//:hardening") >= n {
+		t.Errorf("with a narrower filter: %d of %d packages, executed %v", finishedOf(fewer, "//:hardening"), n, ran)
+	}
+}
+
+// columns sums up the table of the report: how many files, and how many packages are not hardened in which way.
+func (w *world) columns() map[string]int {
+	w.t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(w.read("cbuild-out/report/results.csv"))).ReadAll()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for _, row := range rows[1:] {
+		for i, name := range rows[0] {
+			if files, err := strconv.Atoi(row[i]); name == "files" && err == nil {
+				counts[name] += files
+			} else if row[i] == "not all" {
+				counts[name+" not all"]++
+			}
+		}
+	}
+	return counts
+}
+
+// escaped is how a key stands in cbuild-out.
+func escaped(key string) string {
+	var b strings.Builder
+	for _, c := range []byte(key) {
+		if strings.IndexByte("abcdefghijklmnopqrstuvwxyz0123456789._@-", c) >= 0 {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// hardening says of a Debian package what harden.sh should, by means of debug/elf.
+func hardening(t *testing.T, deb string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if out, err := exec.Command("dpkg-deb", "--extract", deb, dir).CombinedOutput(); err != nil { //nolint:noctx // a moment
+		t.Fatalf("%v\n%s", err, out)
+	}
+	facts := map[string]string{} // by path
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		f, err := elf.Open(path)
+		if err != nil {
+			return nil //nolint:nilerr // no ELF file
+		}
+		defer f.Close()
+		facts[strings.TrimPrefix(path, dir)] = elfFacts(f)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	for _, path := range slices.Sorted(maps.Keys(facts)) {
+		text += path + "," + facts[path] + "\n"
+	}
+	return text
+}
+
+func elfFacts(f *elf.File) string {
+	yes := map[bool]string{true: "yes", false: "no"}
+	relro, nx, canary := "no", false, false
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_GNU_RELRO {
+			relro = "partial"
+		}
+		if p.Type == elf.PT_GNU_STACK {
+			nx = p.Flags&elf.PF_X == 0
+		}
+	}
+	now := func(tag elf.DynTag, bit uint64) bool {
+		values, _ := f.DynValue(tag)
+		return slices.ContainsFunc(values, func(v uint64) bool { return bit == 0 || v&bit != 0 })
+	}
+	if relro == "partial" && (now(elf.DT_BIND_NOW, 0) || now(elf.DT_FLAGS, uint64(elf.DF_BIND_NOW)) || now(elf.DT_FLAGS_1, uint64(elf.DF_1_NOW))) {
+		relro = "full"
+	}
+	symbols, _ := f.DynamicSymbols()
+	for _, s := range symbols {
+		canary = canary || strings.HasPrefix(s.Name, "__stack_chk_fail")
+	}
+	return relro + "," + yes[nx] + "," + yes[f.Type == elf.ET_DYN] + "," + yes[canary]
 }
