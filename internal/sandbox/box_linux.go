@@ -357,7 +357,7 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	if info, err := os.Stat(r.path(r.c.Dir)); err != nil || !info.IsDir() {
 		return r.notStarted(fmt.Errorf("dir %s: no input stands there: %w", r.c.Dir, os.ErrNotExist))
 	}
-	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath}
+	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath, Terminal: s.terminal}
 	group, err := r.openGroup()
 	if err != nil {
 		return nil, err

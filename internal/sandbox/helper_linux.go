@@ -221,7 +221,7 @@ func (h *helper) launch(o *order, files []int) (pid int, err error) {
 	}
 	pid, err = syscall.ForkExec(program, o.Argv, &syscall.ProcAttr{
 		Dir: o.Dir, Env: o.Env, Files: []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])},
-		Sys: &syscall.SysProcAttr{Setsid: true},
+		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: o.Terminal},
 	})
 	return pid, startTrouble(err, program, o.Argv[0])
 }
