@@ -209,7 +209,7 @@ func (p *reproduction) interact() error {
 	case err != nil:
 		return &statusError{exitTrouble, err}
 	case status == 127 && p.command.System != engine.SystemHost:
-		p.console.Note("", fmt.Sprintf("If there is no %s in the system of the run: another one can be named by shell, with a script.", shell))
+		p.console.Note("", fmt.Sprintf("There may be no %s in the system of the run: another one can be named by shell, with a script.", shell))
 	}
 	if status == 0 {
 		return nil

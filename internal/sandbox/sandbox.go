@@ -88,7 +88,7 @@ func (x *Executor) decide(ctx context.Context) {
 			x.announce()
 			return
 		}
-		boxes, err := newBoxes(ctx, x.dir, x.tools.Dir(), x.hidden)
+		boxes, err := newBoxes(ctx, x.dir, x.tools, x.hidden)
 		if err != nil {
 			x.otherwise(err)
 			return
@@ -176,10 +176,13 @@ func (x *Executor) newRun(ctx context.Context, c *engine.Command) (*run, error) 
 }
 
 func (r *run) arrange(ctx context.Context) (err error) {
-	if r.boxes != nil {
-		if r.box, err = r.boxes.take(ctx, r.c.Network); err != nil {
+	switch {
+	case r.boxes != nil:
+		if r.box, err = r.boxes.take(ctx, r.c); err != nil {
 			return trouble(err)
 		}
+	case r.c.System != engine.SystemHost:
+		return &engine.InvalidError{Err: errors.New("system: a run without the host's system needs sandbox class full, and this is class none")}
 	}
 	if err := r.prepare(ctx); err != nil {
 		return trouble(err)
