@@ -33,7 +33,7 @@ type Run struct {
 	SecretEnv    map[string]engine.Confidential `hcl:"secret_env" key:"no" doc:"Environment variables that hold secrets. Their values are in no key and no log, and an out that holds one is refused."`
 	Network      bool                           `hcl:"network" default:"false" doc:"Whether it may use the network. Then what is not a pass is never reused."`
 	Platform     map[string]string              `hcl:"platform" doc:"Properties of the platform that it needs."`
-	System       engine.Value                   `hcl:"system" type:"string or list of strings" default:"\"host\"" doc:"\"host\", or a list of host packages added to it."`
+	System       engine.Value                   `hcl:"system" type:"string, list of strings or artifact" default:"\"host\"" doc:"What it finds beside inputs and toolchains: \"host\", the machine's programs and libraries; a list of host packages that are in the key, too; \"none\", nothing; or an artifact, a directory that is its root file system, read-only. The last two need sandbox class full, and their results are those of every machine."`
 	AllowFailure bool                           `hcl:"allow_failure" key:"no" default:"false" doc:"A failure is a result like any other and is reused."`
 }
 
@@ -260,42 +260,6 @@ func forEachOut(shape engine.Shape, name string, f func(name string, o engine.Ou
 			forEachOut(s[k], member, f)
 		}
 	}
-}
-
-// system returns the lines for what the run may use of the machine.
-func (r *Run) system(ctx context.Context, rt *Runtime, c *engine.Command) ([]string, error) {
-	var packages []string
-	switch s := r.System.(type) {
-	case nil:
-	case string:
-		if s != "host" {
-			return nil, invalidf("system: %q is not yet supported: this version has \"host\" and lists of host packages", s)
-		}
-	case []engine.Value:
-		for _, v := range s {
-			name, ok := v.(string)
-			if !ok {
-				return nil, invalidf("system: want a list of names of packages")
-			}
-			packages = append(packages, name)
-		}
-	default:
-		return nil, invalidf("system: want \"host\" or a list of names of packages; a root file system is not yet supported")
-	}
-	programs := slices.Clone(r.Tools)
-	first := c.Argv[0]
-	if path.IsAbs(first) || !strings.ContainsAny(first, "/\uFDD0") {
-		programs = append([]string{first}, programs...)
-	}
-	lines, portable, err := rt.System.Host(ctx, programs, packages)
-	if err != nil && len(r.Toolchains) > 0 && len(programs) > len(r.Tools) {
-		// The toolchain brings the program; the host need not have it.
-		lines, portable, err = rt.System.Host(ctx, r.Tools, packages)
-	}
-	if err == nil && !portable {
-		lines = append(slices.Clone(lines), "machine "+rt.Machine)
-	}
-	return lines, r.notFound(err, first)
 }
 
 // notFound says which attribute names a program that the machine does not have, and where else it may come from. First is what is

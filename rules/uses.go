@@ -26,6 +26,9 @@ func (u *Uses) add(c *engine.Command, k engine.Key) {
 	for _, t := range c.Tools {
 		u.addOne(t.Digest, k)
 	}
+	if c.System == engine.SystemRoot {
+		u.addOne(c.Root.Digest, k)
+	}
 	u.eachInput(c, func(root cas.Digest) { u.addOne(root, k) })
 }
 

@@ -150,7 +150,7 @@ func (t *tellingExecutor) Execute(ctx context.Context, c *engine.Command) (*engi
 	return t.Executor.Execute(ctx, c)
 }
 
-// evaluate runs the build with the console beside it, and keeps what was found out for later builds.
+// evaluate runs the build with the console beside it, and publishes what was asked for.
 func (r *run) evaluate() {
 	root, err := r.publishRoot()
 	if err != nil {
@@ -166,6 +166,11 @@ func (r *run) evaluate() {
 		wants = append(wants, want)
 	}
 	r.perform(wants)
+	r.keep()
+}
+
+// keep keeps what was found out for later builds.
+func (r *run) keep() {
 	r.withdraw()
 	if err := r.keys.Close(r.complete()); err != nil {
 		r.console.Note("warning", "what is known for explanations could not be saved: "+err.Error())

@@ -132,7 +132,7 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 	root.ValidArgsFunction, build.ValidArgsFunction = c.completeTargets, c.completeTargets
 	root.AddCommand(
 		build, c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(),
-		c.execCommand(),
+		c.execCommand(), c.reproCommand(),
 		c.initCommand(), c.cleanCommand(), c.casCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()

@@ -144,8 +144,8 @@ func promisedCommands(add func(name, word string)) {
 			add("verb "+words, `^[^#\n]*\bcbuild (?:[^\n]* )?`+words+`\b`)
 		}
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
-			// build and exec have the flags of cbuild, so one story tells of all three.
-			same := (words == "build" || words == "exec") && root.LocalFlags().Lookup(f.Name) != nil
+			// These have the flags of cbuild, so one story tells of all of them.
+			same := slices.Contains([]string{"build", "exec", "repro"}, words) && root.LocalFlags().Lookup(f.Name) != nil
 			if f.Name != "help" && !same {
 				add(strings.Join(strings.Fields("flag "+words+" --"+f.Name), " "), flagWord(words, f))
 			}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,26 +15,36 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"cbuild/cas"
 	"cbuild/engine"
+	"cbuild/internal/checkout"
 )
 
 // boxes are sandboxes that are kept for the next command. A box runs one command at a time.
 type boxes struct {
-	runs, trees string
-	hidden      []string
-	overlays    bool  // boxes can make directories out of what lies elsewhere
-	flat        error // why they can't
+	runs     string
+	trees    *checkout.Shared
+	hidden   []string
+	overlays bool  // boxes can make directories out of what lies elsewhere
+	flat     error // why they can't
 
 	mu   sync.Mutex
-	idle map[bool][]*box // guarded by mu; by whether they have a network
-	ids  map[int]bool    // guarded by mu; the numbers of the boxes that there are
+	idle []*box       // guarded by mu; the last used one at the end
+	ids  map[int]bool // guarded by mu; the numbers of the boxes that there are
+}
+
+// A boxKind is what commands must have in common to run in one box, one after the other.
+type boxKind struct {
+	network bool
+	system  engine.SystemKind
+	root    cas.Digest // of a system that is a tree
 }
 
 // newBoxes returns boxes that can mount the directories below runs and, read-only, those below trees, and that show nothing of what is
 // hidden. It opens the first one, and runs a command in it.
-func newBoxes(ctx context.Context, runs, trees string, hidden []string) (*boxes, error) {
-	bs := &boxes{runs: runs, trees: trees, hidden: hidden, idle: make(map[bool][]*box), ids: make(map[int]bool)}
-	for _, dir := range []string{runs, trees} {
+func newBoxes(ctx context.Context, runs string, trees *checkout.Shared, hidden []string) (*boxes, error) {
+	bs := &boxes{runs: runs, trees: trees, hidden: hidden, ids: make(map[int]bool)}
+	for _, dir := range []string{runs, trees.Dir()} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, err
 		}
@@ -57,7 +68,7 @@ var errBoxEnded = errors.New("the sandbox ended")
 
 // tryOne opens a box, runs a command in it, and keeps it.
 func (bs *boxes) tryOne(ctx context.Context) error {
-	b, err := bs.take(ctx, false)
+	b, err := bs.take(ctx, &engine.Command{})
 	if err != nil {
 		return err
 	}
@@ -115,25 +126,31 @@ func (bs *boxes) try(ctx context.Context, b *box) error {
 
 // A box is a helper and the socket to it.
 type box struct {
-	cmd     *exec.Cmd
-	socket  int
-	memory  int // the directory for what is copied into memory; -1 if there is none
-	network bool
-	number  int
-	user    int // the user of commands outside of the box
+	cmd    *exec.Cmd
+	socket int
+	memory int // the directory for what is copied into memory; -1 if there is none
+	kind   boxKind
+	root   func() // gives back the tree that is its root directory; nil if there is none
+	number int
+	user   int // the user of commands outside of the box
 }
 
 // buildUsers is the first of the users that commands get if we are root: one for each box, whom nobody else uses.
 const buildUsers = 2_000_000_000
 
-// take returns a box that nobody else uses. The caller gives it back, or closes it.
-func (bs *boxes) take(ctx context.Context, network bool) (*box, error) {
+// take returns a box for c that nobody else uses. The caller gives it back, or drops it.
+func (bs *boxes) take(ctx context.Context, c *engine.Command) (*box, error) {
+	kind := boxKind{network: c.Network, system: c.System}
+	if c.System == engine.SystemRoot {
+		kind.root = c.Root.Digest
+	}
 	bs.mu.Lock()
-	if list := bs.idle[network]; len(list) > 0 {
-		b := list[len(list)-1]
-		bs.idle[network] = list[:len(list)-1]
-		bs.mu.Unlock()
-		return b, nil
+	for i, b := range slices.Backward(bs.idle) {
+		if b.kind == kind {
+			bs.idle = slices.Delete(bs.idle, i, i+1)
+			bs.mu.Unlock()
+			return b, nil
+		}
 	}
 	number := 0
 	for bs.ids[number] {
@@ -141,7 +158,7 @@ func (bs *boxes) take(ctx context.Context, network bool) (*box, error) {
 	}
 	bs.ids[number] = true
 	bs.mu.Unlock()
-	b, err := bs.open(ctx, network, number)
+	b, err := bs.open(ctx, kind, number)
 	if err != nil {
 		bs.free(number)
 	}
@@ -154,11 +171,29 @@ func (bs *boxes) free(number int) {
 	delete(bs.ids, number)
 }
 
-// give keeps b for the next command.
+// maxRooted is how many boxes without the host's system are kept: each has a system of its own.
+const maxRooted = 8
+
+// give keeps b for the next command of its kind.
 func (bs *boxes) give(b *box) {
 	bs.mu.Lock()
-	defer bs.mu.Unlock()
-	bs.idle[b.network] = append(bs.idle[b.network], b)
+	bs.idle = append(bs.idle, b)
+	rooted := func(b *box) bool { return b.kind.system != engine.SystemHost }
+	var oldest *box
+	n := 0
+	for _, b := range slices.Backward(bs.idle) {
+		if rooted(b) {
+			n++
+			oldest = b
+		}
+	}
+	if n <= maxRooted {
+		bs.mu.Unlock()
+		return
+	}
+	bs.idle = slices.DeleteFunc(bs.idle, func(b *box) bool { return b == oldest })
+	bs.mu.Unlock()
+	bs.drop(oldest)
 }
 
 // drop ends b.
@@ -170,8 +205,8 @@ func (bs *boxes) drop(b *box) {
 // close ends all boxes that nobody uses.
 func (bs *boxes) close() {
 	bs.mu.Lock()
-	idle := append(bs.idle[false], bs.idle[true]...)
-	clear(bs.idle)
+	idle := bs.idle
+	bs.idle = nil
 	bs.mu.Unlock()
 	var closing sync.WaitGroup
 	for _, b := range idle {
@@ -181,50 +216,59 @@ func (bs *boxes) close() {
 }
 
 // open starts a helper and waits until it is set up.
-func (bs *boxes) open(ctx context.Context, network bool, number int) (b *box, err error) {
+func (bs *boxes) open(ctx context.Context, kind boxKind, number int) (b *box, err error) {
+	system, done, err := bs.system(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if b == nil {
+			done()
+		}
+	}()
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, os.NewSyscallError("socketpair", err)
 	}
 	theirs := os.NewFile(uintptr(pair[1]), "helper")
 	defer theirs.Close()
-	b = &box{socket: pair[0], memory: -1, network: network, number: number, user: os.Getuid()}
-	kind := "offline"
-	if network {
-		kind = "online"
+	made := &box{socket: pair[0], memory: -1, kind: kind, root: done, number: number, user: os.Getuid()}
+	reach := "offline"
+	if kind.network {
+		reach = "online"
 	}
-	b.cmd = exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends when its socket does
-	b.cmd.Args = []string{helperName, kind}
-	b.cmd.Env = []string{"GOMAXPROCS=4"}
-	b.cmd.ExtraFiles = []*os.File{theirs}
-	b.cmd.SysProcAttr = b.namespaces()
+	made.cmd = exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends when its socket does
+	made.cmd.Args = []string{helperName, reach}
+	made.cmd.Env = []string{"GOMAXPROCS=4"}
+	made.cmd.ExtraFiles = []*os.File{theirs}
+	made.cmd.SysProcAttr = made.namespaces()
 	if err := begin(func() (int, error) { // it is no stray
-		if err := b.cmd.Start(); err != nil {
+		if err := made.cmd.Start(); err != nil {
 			return 0, err
 		}
-		return b.cmd.Process.Pid, nil
+		return made.cmd.Process.Pid, nil
 	}); err != nil {
-		_ = unix.Close(b.socket)
+		_ = unix.Close(made.socket)
 		return nil, fmt.Errorf("namespaces: %w", err)
 	}
 	theirs.Close()
 	var places encoder
-	places.strings(append([]string{bs.runs, bs.trees}, bs.hidden...))
-	inputs := b.inputs(ctx, bs.trees)
-	_ = send(b.socket, msgPlaces, places.b, inputs...) // if that fails, there will be no answer either
+	places.strings(append([]string{bs.runs, bs.trees.Dir(), system}, bs.hidden...))
+	inputs := made.inputs(ctx, bs.trees.Dir())
+	_ = send(made.socket, msgPlaces, places.b, inputs...) // if that fails, there will be no answer either
 	closeAll(inputs)
-	kindOf, body, files, err := receive(b.socket)
+	kindOf, body, files, err := receive(made.socket)
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%w: %w", errBoxEnded, err)
 	case kindOf != msgReady || len(body) > 0 || len(files) != 1:
 		err = errors.New(string(body))
 	default:
-		b.memory = files[0]
-		return b, nil
+		made.memory = files[0]
+		return made, nil
 	}
 	closeAll(files)
-	b.close()
+	made.close()
 	return nil, err
 }
 
@@ -236,7 +280,7 @@ func (b *box) namespaces() *syscall.SysProcAttr {
 			unix.CLONE_NEWCGROUP, // so that the names of those above are not in /proc
 		Setsid: true, // signals from a terminal are not for it
 	}
-	if !b.network {
+	if !b.kind.network {
 		a.Cloneflags |= unix.CLONE_NEWNET
 	}
 	if !isRoot() {
@@ -271,6 +315,9 @@ func (b *box) close() {
 	defer late.Stop()
 	_ = b.cmd.Wait() // how it ends does not matter
 	forget(b.cmd.Process.Pid)
+	if b.root != nil {
+		b.root()
+	}
 }
 
 // send sends a message.
@@ -357,7 +404,7 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 	if info, err := os.Stat(r.path(r.c.Dir)); err != nil || !info.IsDir() {
 		return r.notStarted(fmt.Errorf("dir %s: no input stands there: %w", r.c.Dir, os.ErrNotExist))
 	}
-	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath}
+	o := &order{Argv: argv, Env: env, Dir: filepath.Join(boxWork, r.c.Dir), Path: searchPath, Terminal: s.terminal}
 	group, err := r.openGroup()
 	if err != nil {
 		return nil, err

@@ -32,7 +32,7 @@ func TestSuiteInClassFull(t *testing.T) {
 	suite := func(t *testing.T, program string, who *syscall.SysProcAttr, tests string) {
 		t.Parallel()
 		cmd := exec.Command(program, "-test.timeout=5m", "-test.run="+tests, "-test.short="+fmt.Sprint(testing.Short()))
-		cmd.Env = append(os.Environ(), "CBUILD_SANDBOX_CLASS=full", "TMPDIR="+filepath.Dir(program))
+		cmd.Env = append(os.Environ(), "CBUILD_SANDBOX_CLASS=full", "TMPDIR="+filepath.Dir(program), "CBUILD_TEST_LOOK="+filepath.Join(filepath.Dir(program), "look"))
 		cmd.Dir = filepath.Dir(program)
 		cmd.SysProcAttr = who
 		if out, err := cmd.CombinedOutput(); err != nil {
@@ -44,6 +44,7 @@ func TestSuiteInClassFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = checkout.Remove(dir) })
+	buildLook(t, filepath.Join(dir, "look"))
 	program := filepath.Join(dir, "test")
 	data, err := os.ReadFile(os.Args[0])
 	if err == nil {
@@ -72,7 +73,7 @@ func TestSuiteInClassFull(t *testing.T) {
 			Cloneflags: syscall.CLONE_NEWUSER, Credential: &syscall.Credential{NoSetGroups: true},
 			UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}},
 			GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}},
-		}, "WhatABoxShows|Escapes|Parallel|RunsDirectory|Unsearchable|WaysOfInputs|InputsInside")
+		}, "WhatABoxShows|Escapes|Parallel|RunsDirectory|Unsearchable|WaysOfInputs|InputsInside|System")
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 
 	"cbuild/engine"
+	"cbuild/internal/checkout"
 )
 
 // Class full needs the namespaces of Linux.
@@ -24,11 +25,13 @@ var errNoNamespaces = errors.New("this system has no namespaces")
 // Helper does nothing: there are no helpers here.
 func Helper() {}
 
-func newBoxes(context.Context, string, string, []string) (*boxes, error) { return nil, errNoNamespaces }
+func newBoxes(context.Context, string, *checkout.Shared, []string) (*boxes, error) {
+	return nil, errNoNamespaces
+}
 
-func (*boxes) take(context.Context, bool) (*box, error) { return nil, errNoNamespaces }
-func (*boxes) give(*box)                                {}
-func (*boxes) close()                                   {}
+func (*boxes) take(context.Context, *engine.Command) (*box, error) { return nil, errNoNamespaces }
+func (*boxes) give(*box)                                           {}
+func (*boxes) close()                                              {}
 
 func (*run) memoryDir() string                               { return "" }
 func (*run) enter(context.Context, *placing) error           { return errNoNamespaces }

@@ -67,6 +67,7 @@ func Helper() {
 type helper struct {
 	privileged bool // commands get another user than the helper
 	offline    bool
+	system     string   // one of systemHost and the others
 	inputs     int      // the trees as they belong to the user of commands; -1 if that is the helper's own
 	memory     int      // the directory of what is copied into memory
 	next       *pending // the world of the next command
@@ -221,7 +222,7 @@ func (h *helper) launch(o *order, files []int) (pid int, err error) {
 	}
 	pid, err = syscall.ForkExec(program, o.Argv, &syscall.ProcAttr{
 		Dir: o.Dir, Env: o.Env, Files: []uintptr{uintptr(files[0]), uintptr(files[1]), uintptr(files[2])},
-		Sys: &syscall.SysProcAttr{Setsid: true},
+		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: o.Terminal},
 	})
 	return pid, startTrouble(err, program, o.Argv[0])
 }
@@ -265,9 +266,10 @@ func (h *helper) setup() error {
 	}
 	d := decoder{b: body}
 	places := d.strings()
-	if kind != msgPlaces || d.err != nil || len(places) < 2 {
+	if kind != msgPlaces || d.err != nil || len(places) < 3 {
 		return errMessage
 	}
+	h.system = places[2]
 	// A command of the same user could send any signal. They are caught and left alone: one that is ignored would be for commands, too.
 	signal.Notify(make(chan os.Signal, 1))
 	unix.Umask(contractMask)
@@ -287,7 +289,7 @@ func (h *helper) setup() error {
 			return fmt.Errorf("loopback: %w", err)
 		}
 	}
-	return h.makeRoot(places[0], places[1], places[2:])
+	return h.makeRoot(places[0], places[1], places[3:])
 }
 
 // maxProcesses is how many processes and threads a box may have.

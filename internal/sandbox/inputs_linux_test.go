@@ -13,17 +13,13 @@ import (
 	"cbuild/internal/sandbox"
 )
 
-// memoryFiles is how many files can be copied into memory.
-const memoryFiles = 4096
+// memoryBytes is how much can be copied into memory.
+const memoryBytes = 16 << 20
 
 // ways are inputs that get into a box in different ways, all with the files f and d/g and a program x: few that are copied to the disk, more that
 // are copied into memory, and a tree so large that it is a shared copy.
 func (w *world) ways() map[string]engine.Artifact {
 	w.t.Helper()
-	large := memoryFiles + 1
-	if !classFull {
-		large = 200 // all are copied
-	}
 	content := func(more int) map[string]string {
 		files := map[string]string{"f": "old", "d/g": "deep", "x*": "#!/bin/sh\necho ran\n", "l": "->d/g"}
 		for i := range more {
@@ -31,7 +27,9 @@ func (w *world) ways() map[string]engine.Artifact {
 		}
 		return files
 	}
-	return map[string]engine.Artifact{"disk": w.tree(content(0)), "memory": w.tree(content(40)), "shared": w.tree(content(large))}
+	large := content(40)
+	large["more/large"] = strings.Repeat("x", memoryBytes+1)
+	return map[string]engine.Artifact{"disk": w.tree(content(0)), "memory": w.tree(content(40)), "shared": w.tree(large)}
 }
 
 // Whichever way inputs come, a command sees the same, and can do what it likes with it: the next one finds it as it was.

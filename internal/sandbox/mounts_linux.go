@@ -199,7 +199,7 @@ func (bs *boxes) tryOverlays(b *box) error {
 		return err
 	}
 	defer func() { _ = checkout.Remove(root) }()
-	tree := filepath.Join(bs.trees, "probe") // which stays: it never changes
+	tree := filepath.Join(bs.trees.Dir(), "probe") // which stays: it never changes
 	memory := fmt.Sprintf("/proc/self/fd/%d/%s", b.memory, filepath.Base(root))
 	defer os.RemoveAll(memory)
 	for _, dir := range []string{root + "/tmp", tree + "/d/e", memory + "/t"} {

@@ -34,6 +34,11 @@ func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 		return nil, err
 	}
 	defer s.close()
+	return r.executeWith(ctx, s)
+}
+
+// executeWith is execute with these streams.
+func (r *run) executeWith(ctx context.Context, s *streams) (*engine.Result, error) {
 	limit, stop := context.WithTimeout(ctx, r.c.Timeout)
 	if r.c.Timeout <= 0 {
 		limit, stop = context.WithCancel(ctx)
@@ -46,6 +51,10 @@ func (r *run) execute(ctx context.Context) (*engine.Result, error) {
 	cmd, err := r.cmd(limit, &ended)
 	if err != nil {
 		return r.notStarted(err)
+	}
+	if s.terminal {
+		a := cmd.SysProcAttr
+		a.Setpgid, a.Setsid, a.Setctty = false, true, true // it is the leader of its group nevertheless
 	}
 	group, err := r.openGroup()
 	if err != nil {
@@ -193,6 +202,7 @@ type streams struct {
 	in       *os.File // nil for an empty one
 	out, err pipe
 	file     *os.File // captures standard output; may be nil
+	terminal bool     // in is the terminal of the command's session
 }
 
 type pipe struct{ r, w *os.File }
@@ -294,6 +304,9 @@ func (r *run) wait(cmd *exec.Cmd, s *streams) error {
 
 // copying takes what a command prints while wait waits for its end.
 func (r *run) copying(s *streams, wait func() error) error {
+	if s.out.r == nil { // its output is not ours
+		return wait()
+	}
 	out, errs := r.masked(io.MultiWriter(&r.log, &r.text)), r.masked(&r.log)
 	sink := io.Writer(out)
 	if s.file != nil {

@@ -3,8 +3,8 @@ package sandbox
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -55,43 +55,38 @@ func detach(path, at string, writable bool) (source, error) {
 }
 
 // sources takes everything of the machine that a box shows.
-func (h *helper) sources(runs, trees string) (all []source, links map[string]string, err error) {
-	links = map[string]string{}
-	add := func(path, at string, writable bool) error {
-		s, err := detach(path, at, writable)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		all = append(all, s)
-		return err
+func (h *helper) sources(runs, trees string) (g gathering, err error) {
+	g.links = make(map[string]string)
+	tree, rooted := strings.CutPrefix(h.system, systemTree)
+	switch {
+	case rooted:
+		err = g.graft(filepath.Join(trees, tree), "/")
+	case h.system == systemHost:
+		err = g.host()
 	}
-	paths := append(append([]string{}, systemDirs...), systemFiles...)
-	if !h.offline {
-		paths = append(paths, networkFiles...)
-	}
-	for _, p := range paths {
-		if to, err := os.Readlink(p); err == nil && !strings.HasPrefix(p, "/etc/") {
-			links[p] = to
-			continue
-		}
-		if err := add(p, p, false); err != nil {
-			return nil, nil, err
-		}
+	if err == nil && !h.offline {
+		err = g.network(h.system == systemHost)
 	}
 	for _, p := range devices {
-		if err := add(p, p, true); err != nil {
-			return nil, nil, err
+		if err == nil {
+			err = g.add(p, p, true)
 		}
 	}
-	if err := add(trees, boxTrees, false); err != nil {
-		return nil, nil, err
+	if err == nil {
+		err = g.add(trees, boxTrees, false)
 	}
-	if h.inputs >= 0 {
-		all = append(all, source{at: boxInputs, fd: h.inputs, dir: true, open: true}) // it is read-only already
-	} else if err := add(trees, boxInputs, false); err != nil {
-		return nil, nil, err
+	switch {
+	case err != nil:
+		return g, err
+	case h.inputs >= 0:
+		g.all = append(g.all, source{at: boxInputs, fd: h.inputs, dir: true, open: true}) // it is read-only already
+	default:
+		err = g.add(trees, boxInputs, false)
 	}
-	return all, links, add(runs, boxRuns, true)
+	if err != nil {
+		return g, err
+	}
+	return g, g.add(runs, boxRuns, true)
 }
 
 // makeRoot makes the root directory that every command of this box gets a copy of: the system, read-only, and places for what is the
@@ -100,7 +95,7 @@ func (h *helper) makeRoot(runs, trees string, hidden []string) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("mounts: %w", err)
 	}
-	all, links, err := h.sources(runs, trees)
+	g, err := h.sources(runs, trees)
 	if err != nil {
 		return err
 	}
@@ -114,12 +109,14 @@ func (h *helper) makeRoot(runs, trees string, hidden []string) error {
 		return fmt.Errorf("tmpfs: %w", err)
 	}
 	r := rootBuilder{root: runs}
-	r.furnish(links)
-	for _, s := range all {
+	r.furnish(g.links)
+	for _, s := range g.all {
 		r.attach(s)
 	}
 	for _, dir := range hidden {
-		r.hide(dir)
+		if h.system == systemHost {
+			r.hide(dir)
+		}
 	}
 	if r.err != nil {
 		return r.err
@@ -186,10 +183,22 @@ func (r *rootBuilder) file(p, text string) {
 	r.do(os.WriteFile(r.path(p), []byte(text), 0o644))
 }
 
-// furnish makes what is not the machine's.
+// ownLinks are links that every box has.
+var ownLinks = map[string]string{
+	"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2",
+	"/dev/shm": "/tmp", "/var/tmp": "/tmp", "/etc/mtab": "/proc/self/mounts",
+}
+
+// furnish makes what is not the system's, and links that are.
 func (r *rootBuilder) furnish(links map[string]string) {
+	for at, to := range links {
+		r.dir(path.Dir(at))
+		r.do(os.Symlink(to, r.path(at)))
+	}
 	for _, d := range []string{"/proc", "/dev", "/etc", "/tmp", "/var", "/run", "/root", "/home", boxWork, boxTools, boxNone, boxMemory} {
-		r.dir(d)
+		if links[d] == "" {
+			r.dir(d)
+		}
 	}
 	for i := range maxTools {
 		r.dir(fmt.Sprintf("%s/%d", boxTools, i))
@@ -198,13 +207,7 @@ func (r *rootBuilder) furnish(links map[string]string) {
 	for name, text := range made {
 		r.file(name, text)
 	}
-	for at, to := range links {
-		r.do(os.Symlink(to, r.path(at)))
-	}
-	for at, to := range map[string]string{
-		"/dev/fd": "/proc/self/fd", "/dev/stdin": "/proc/self/fd/0", "/dev/stdout": "/proc/self/fd/1", "/dev/stderr": "/proc/self/fd/2",
-		"/dev/shm": "/tmp", "/var/tmp": "/tmp", "/etc/mtab": "/proc/self/mounts",
-	} {
+	for at, to := range ownLinks {
 		r.do(os.Symlink(to, r.path(at)))
 	}
 }

@@ -88,7 +88,7 @@ func (x *Executor) decide(ctx context.Context) {
 			x.announce()
 			return
 		}
-		boxes, err := newBoxes(ctx, x.dir, x.tools.Dir(), x.hidden)
+		boxes, err := newBoxes(ctx, x.dir, x.tools, x.hidden)
 		if err != nil {
 			x.otherwise(err)
 			return
@@ -149,27 +149,11 @@ type run struct {
 
 // Execute runs c in a directory of its own. Trouble on the way there, such as an input that the store lost, is an error.
 func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Result, error) {
-	x.decide(context.WithoutCancel(ctx))
-	r := &run{Executor: x, store: x.store, c: c, root: filepath.Join(x.dir, fmt.Sprintf("run-%06d", x.count.Add(1)))}
-	defer checkout.Remove(r.root)
-	if x.boxes != nil {
-		var err error
-		if r.box, err = x.boxes.take(ctx, c.Network); err != nil {
-			return nil, trouble(err)
-		}
-		defer func() {
-			if r.box != nil { // it was not lost on the way
-				x.boxes.give(r.box)
-			}
-		}()
-	}
-	defer r.takeApart()
-	if err := r.prepare(ctx); err != nil {
-		return nil, trouble(err)
-	}
-	if err := r.reveal(ctx); err != nil {
+	r, err := x.newRun(ctx, c)
+	if err != nil {
 		return nil, err
 	}
+	defer r.close()
 	res, err := r.execute(ctx)
 	if err != nil {
 		return nil, trouble(err)
@@ -178,6 +162,41 @@ func (x *Executor) Execute(ctx context.Context, c *engine.Command) (*engine.Resu
 		return nil, trouble(err)
 	}
 	return res, nil
+}
+
+// newRun prepares everything for c. The caller closes it.
+func (x *Executor) newRun(ctx context.Context, c *engine.Command) (*run, error) {
+	x.decide(context.WithoutCancel(ctx))
+	r := &run{Executor: x, store: x.store, c: c, root: filepath.Join(x.dir, fmt.Sprintf("run-%06d", x.count.Add(1)))}
+	if err := r.arrange(ctx); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *run) arrange(ctx context.Context) (err error) {
+	switch {
+	case r.boxes != nil:
+		if r.box, err = r.boxes.take(ctx, r.c); err != nil {
+			return trouble(err)
+		}
+	case r.c.System != engine.SystemHost:
+		return &engine.InvalidError{Err: errors.New("system: a run without the host's system needs sandbox class full, and this is class none")}
+	}
+	if err := r.prepare(ctx); err != nil {
+		return trouble(err)
+	}
+	return r.reveal(ctx)
+}
+
+// close leaves nothing of the command behind.
+func (r *run) close() {
+	r.takeApart()
+	if r.box != nil { // it was not lost on the way
+		r.boxes.give(r.box)
+	}
+	_ = checkout.Remove(r.root)
 }
 
 // takeApart ends what the run's directory was made of.

@@ -55,6 +55,8 @@ type order struct {
 	Argv, Env []string
 	// Dir is where it starts, Path where its program is searched.
 	Dir, Path string
+	// Terminal says that standard input is the terminal of its session.
+	Terminal bool
 	// Limits are those of its processes. Enter is how many files, after the three streams, lead to its control group; with Leave the last one
 	// leads back.
 	Limits processLimits
@@ -162,6 +164,7 @@ func (o *order) encode() []byte {
 	e.strings(o.Env)
 	e.string(o.Dir)
 	e.string(o.Path)
+	e.bool(o.Terminal)
 	e.int(o.Limits.Data)
 	e.int(o.Limits.File)
 	e.int(int64(o.Enter))
@@ -171,7 +174,7 @@ func (o *order) encode() []byte {
 
 func decodeOrder(b []byte) (*order, error) {
 	d := decoder{b: b}
-	o := &order{Argv: d.strings(), Env: d.strings(), Dir: d.string(), Path: d.string()}
+	o := &order{Argv: d.strings(), Env: d.strings(), Dir: d.string(), Path: d.string(), Terminal: d.bool()}
 	o.Limits = processLimits{Data: d.int(), File: d.int()}
 	o.Enter, o.Leave = int(d.int()), d.int() != 0
 	if d.err != nil || len(o.Argv) == 0 {
