@@ -163,7 +163,7 @@ func TestWaysOfInputs(t *testing.T) {
 		t.Error("few files are shared")
 	}
 	if got := w.passes(sh(overlays, engine.Mount{Path: "s", Artifact: all["shared"]}, engine.Mount{Path: "in/t", Artifact: all["memory"]},
-		engine.Mount{Path: "u", Artifact: w.tree(map[string]string{"1": "", "2": "", "3": "", "4": "", "5": "", "6": "", "7": ""})})); got != "3\n" {
+		engine.Mount{Path: "u", Artifact: w.manyFiles(20, 1)})); got != "3\n" {
 		t.Errorf("together: %s overlays", got)
 	}
 }

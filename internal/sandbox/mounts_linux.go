@@ -100,7 +100,7 @@ func makeUppers(root string, w *world, user int) error {
 		if err := os.Chtimes(upper, checkout.Epoch, checkout.Epoch); err != nil {
 			return err
 		}
-		if err := give(upper, user); err != nil {
+		if err := os.Lchown(upper, user, user); err != nil {
 			return err
 		}
 	}
@@ -144,8 +144,12 @@ func (b *box) make(w *world) (*view, error) {
 	return &view{files[0], files[1]}, nil
 }
 
-// own gives directories and everything in them to the user of the command.
+// own gives directories and everything in them, which is ours, to the user of the command.
 func (r *run) own(dirs ...string) error {
+	return r.ownAs(dirs, os.Lchown)
+}
+
+func (r *run) ownAs(dirs []string, chown func(path string, user, group int) error) error {
 	if r.box.user == os.Getuid() {
 		return nil
 	}
@@ -154,7 +158,7 @@ func (r *run) own(dirs ...string) error {
 			if err != nil {
 				return err
 			}
-			return give(path, r.box.user)
+			return chown(path, r.box.user, r.box.user)
 		})
 		if err != nil {
 			return err
@@ -169,19 +173,19 @@ func (r *run) ownInside(inputs []engine.Mount, made map[string]bool) error {
 	for _, m := range inputs {
 		all = append(all, r.path(m.Path))
 	}
-	if err := r.own(all...); err != nil {
+	if err := r.ownAs(all, give); err != nil {
 		return err
 	}
 	for dir := range made {
-		if err := give(r.path(dir), r.box.user); err != nil {
+		if err := give(r.path(dir), r.box.user, r.box.user); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// give gives a file to a user whom it does not belong to: in an overlay, what is given is copied.
-func give(path string, user int) error {
+// give is os.Lchown for what does not belong to the user yet: in an overlay, what is given is copied.
+func give(path string, user, group int) error {
 	var stat unix.Stat_t
 	if err := unix.Lstat(path, &stat); err != nil {
 		return &os.PathError{Op: "lstat", Path: path, Err: err}
@@ -189,7 +193,7 @@ func give(path string, user int) error {
 	if int(stat.Uid) == user {
 		return nil
 	}
-	return os.Lchown(path, user, user)
+	return os.Lchown(path, user, group)
 }
 
 // tryOverlays finds out whether b can make overlays that are what they should be: the command's own, and without effect on what is below.

@@ -220,6 +220,9 @@ func holds(at string, d cas.Digest) bool {
 
 // makeDir makes the directory p and its parents, as far as they are not there.
 func (r *run) makeDir(p string, made map[string]bool) error {
+	if made[p] {
+		return nil
+	}
 	for d := p; !made[d]; d = path.Dir(d) {
 		made[d] = true
 	}
