@@ -117,6 +117,7 @@ func All(o Options) map[string]Registry {
 		"npm":       NewNPM(o),
 		"debian":    NewDebian(o),
 		"crates.io": NewCrates(o),
+		"pypi":      NewPyPI(o),
 	}
 }
 

@@ -30,6 +30,8 @@ type Package struct {
 	Section, Arch, Depends string
 	// Wheel makes a wheel of a Python package beside its sdist.
 	Wheel bool
+	// NoSource leaves out the sdist.
+	NoSource bool
 	// Downloads is how often a crate was downloaded.
 	Downloads int64
 	// Tag is a dist-tag of npm that leads to it, besides latest.
@@ -71,7 +73,7 @@ func (w *World) Add(registry string, packages ...Package) {
 func (w *World) Env(base string) []string {
 	return []string{
 		"npm_config_registry=" + base + "/npm/", "DEBIAN_MIRROR=" + base + "/debian",
-		"CARGO_REGISTRIES_CRATES_IO_INDEX=sparse+" + base + "/crates/index/", "DEBIAN_SNAPSHOTS=" + base + "/snapshots/@SNAPSHOTID@",
+		"CARGO_REGISTRIES_CRATES_IO_INDEX=sparse+" + base + "/crates/index/", "PIP_INDEX_URL=" + base + "/pypi/simple/", "DEBIAN_SNAPSHOTS=" + base + "/snapshots/@SNAPSHOTID@",
 	}
 }
 
@@ -147,6 +149,8 @@ func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		a = w.npm(rest, place+"/npm")
 	case "crates":
 		a = w.crates(rest, place+"/crates")
+	case "pypi":
+		a = w.pypi(rest)
 	case "debian":
 		a = w.debianArchive(rest)
 	case "snapshots":
