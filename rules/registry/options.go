@@ -118,6 +118,8 @@ func All(o Options) map[string]Registry {
 		"debian":    NewDebian(o),
 		"crates.io": NewCrates(o),
 		"pypi":      NewPyPI(o),
+
+		"github-releases": NewGitHub(o),
 	}
 }
 
