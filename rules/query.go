@@ -18,7 +18,7 @@ import (
 // Query are the attributes of a query: a question to a registry or to any server, whose answer is a collection of items.
 type Query struct {
 	Common
-	Registry string                         `hcl:"registry" one:"go npm debian" later:"crates.io pypi github-releases" doc:"Name of a registry; else write url and items."`
+	Registry string                         `hcl:"registry" one:"go npm crates.io pypi debian github-releases" doc:"Name of a registry; else write url and items."`
 	Args     engine.Value                   `hcl:"args" type:"object" doc:"What is asked of the registry."`
 	URL      engine.Value                   `hcl:"url" type:"string or object" doc:"Address of the first page, or an object of several starts, each followed on its own."`
 	Items    PageExpr                       `hcl:"items" key:"no" doc:"The items of a page: an object, or a for expression, over page."`

@@ -83,7 +83,7 @@ func (a *asker) answer(ctx context.Context, request string, do asking) (text []b
 	}
 	old := text
 	q := &question{rt: a.rt, timeout: a.Timeout, do: func(ctx context.Context, emit func(engine.Event)) ([]byte, error) { return do(ctx, emit, old) }}
-	o := a.self.View.Perform(ctx, request, &engine.Plan{Action: q, Pool: engine.NetPool, Retries: a.retries(netRetries)})
+	o := a.self.View.Perform(ctx, request, &engine.Plan{Action: q, Pool: engine.NetPool, Pools: a.Pool, Retries: a.retries(netRetries)})
 	if o.Err != nil {
 		return nil, nil, o.Err
 	}

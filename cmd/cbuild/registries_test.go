@@ -60,7 +60,7 @@ func worldCommand(least int, do func(*testscript.TestScript, *fakeWorld, []strin
 }
 
 // addPackage adds a package with one file: package REGISTRY NAME VERSION [WORD…], where a WORD is yanked=WHY, section=S, arch=A, depends=D,
-// tag=T, unchecked or wheel.
+// tag=T, downloads=N, unchecked or wheel.
 func addPackage(ts *testscript.TestScript, f *fakeWorld, args []string) {
 	p := fakes.Package{Name: args[1], Version: args[2], Files: map[string]string{"text": args[1] + " " + args[2] + "\n"}}
 	for _, word := range args[3:] {
@@ -74,6 +74,10 @@ func addPackage(ts *testscript.TestScript, f *fakeWorld, args []string) {
 			p.Arch = value
 		case "depends":
 			p.Depends = value
+		case "downloads":
+			n, err := strconv.ParseInt(value, 10, 64)
+			ts.Check(err)
+			p.Downloads = n
 		case "tag":
 			p.Tag = value
 		case "unchecked":

@@ -46,12 +46,13 @@ var goFields = []string{"h1", "module", "retracted", "time", "url", "version"}
 func (g *Go) Fields() []string { return goFields }
 
 // Starts implements Registry. Args are modules, a list of `path` or `path@version`, and versions: "latest" (the default), "all" or a
-// range such as ">= 1.2, < 2".
+// range such as ">= 1.2, < 2". Or index, true or the address of a module index, with since and limit: what a proxy saw since then.
 func (g *Go) Starts(args engine.Object) ([]Start, error) {
-	for name := range args {
-		if name != "modules" && name != "versions" {
-			return nil, fmt.Errorf("unknown argument %q: the registry go takes modules and versions", name)
-		}
+	if err := knownArgs("go", args, "modules", "versions", "index", "since", "limit"); err != nil {
+		return nil, err
+	}
+	if args["index"] != nil && args["index"] != false {
+		return g.indexed(args)
 	}
 	names, err := moduleNames(args["modules"])
 	if err != nil {
@@ -138,29 +139,33 @@ func (q goQuery) request() string {
 	return "go:" + q.path + " " + q.pick.text
 }
 
+// goPage is how many versions of a module are described at a time: some have thousands.
+const goPage = 100
+
+// pages asks for q. What the registry does not have is one item without version and url.
 func (g *Go) pages(ctx context.Context, q goQuery) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
-		items, err := g.items(ctx, q)
-		if err != nil {
-			err = fmt.Errorf("%s: %w", q.name, err)
+		var found []goVersion
+		var err error
+		if module.CheckPath(q.path) == nil { // else no registry can have it
+			found, err = g.versions(ctx, q)
 		}
-		yield(Page{Request: q.request(), Items: items}, err)
+		if missing(err) || err == nil && len(found) == 0 {
+			yield(Page{Request: q.request(), Items: []engine.Item{missingItem(q)}}, nil)
+			return
+		}
+		for len(found) > 0 && err == nil {
+			n := min(goPage, len(found))
+			page := Page{Request: q.request()}
+			if page.Items, err = g.describe(ctx, q.path, found[:n]); err == nil && !yield(page, nil) {
+				return
+			}
+			found = found[n:]
+		}
+		if err != nil {
+			yield(Page{}, fmt.Errorf("%s: %w", q.name, err))
+		}
 	}
-}
-
-// items asks for q. What the registry does not have is one item without version and url.
-func (g *Go) items(ctx context.Context, q goQuery) ([]engine.Item, error) {
-	if module.CheckPath(q.path) != nil {
-		return []engine.Item{missingItem(q)}, nil // no registry can have it
-	}
-	found, err := g.versions(ctx, q)
-	if missing(err) || err == nil && len(found) == 0 {
-		return []engine.Item{missingItem(q)}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	return g.describe(ctx, q.path, found)
 }
 
 func missingItem(q goQuery) engine.Item {

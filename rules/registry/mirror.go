@@ -113,5 +113,8 @@ func gone(err error) bool {
 
 // missing reports whether err says that the registry has no such package or version.
 func missing(err error) bool {
+	if _, trouble := errors.AsType[*engine.TroubleError](err); trouble {
+		return false
+	}
 	return slices.Contains([]int{http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusGone}, download.Status(err))
 }

@@ -113,10 +113,22 @@ func All(o Options) map[string]Registry {
 		goRegistry.GoEnv = GoCommand
 	}
 	return map[string]Registry{
-		"go":     NewGo(goRegistry),
-		"npm":    NewNPM(o),
-		"debian": NewDebian(o),
+		"go":        NewGo(goRegistry),
+		"npm":       NewNPM(o),
+		"debian":    NewDebian(o),
+		"crates.io": NewCrates(o),
+		"pypi":      NewPyPI(o),
+
+		"github-releases": NewGitHub(o),
 	}
+}
+
+// dir is a directory of the cache, "" if nothing is kept.
+func (o Options) dir(name string) string {
+	if o.CacheDir == "" {
+		return ""
+	}
+	return filepath.Join(o.CacheDir, "registries", name)
 }
 
 // Names are those of the known registries, sorted.

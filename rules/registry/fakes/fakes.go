@@ -30,6 +30,10 @@ type Package struct {
 	Section, Arch, Depends string
 	// Wheel makes a wheel of a Python package beside its sdist.
 	Wheel bool
+	// NoSource leaves out the sdist.
+	NoSource bool
+	// Downloads is how often a crate was downloaded.
+	Downloads int64
 	// Tag is a dist-tag of npm that leads to it, besides latest.
 	Tag string
 }
@@ -50,6 +54,7 @@ type World struct {
 	packages map[string][]Package // guarded by mu; by registry, in the order in which they were added
 	counts   map[string]int       // guarded by mu; by request path
 	status   map[string]int       // guarded by mu; what is answered, by request path or pattern
+	headers  map[string]string    // guarded by mu; what goes with a status
 	sent     []http.Header        // guarded by mu
 }
 
@@ -69,17 +74,22 @@ func (w *World) Add(registry string, packages ...Package) {
 func (w *World) Env(base string) []string {
 	return []string{
 		"npm_config_registry=" + base + "/npm/", "DEBIAN_MIRROR=" + base + "/debian",
-		"DEBIAN_SNAPSHOTS=" + base + "/snapshots/@SNAPSHOTID@",
+		"CARGO_REGISTRIES_CRATES_IO_INDEX=sparse+" + base + "/crates/index/", "GITHUB_API_URL=" + base + "/github", "GITHUB_SERVER_URL=" + base + "/github", "GITHUB_TOKEN=", "GH_TOKEN=",
+		"PIP_INDEX_URL=" + base + "/pypi/simple/", "DEBIAN_SNAPSHOTS=" + base + "/snapshots/@SNAPSHOTID@",
 	}
 }
 
 // Serve starts w on a loopback port; close the server when done.
 func (w *World) Serve() *httptest.Server { return httptest.NewServer(w) }
 
-// Answer makes requests for pattern, a path or a pattern of path.Match, end with a status; 0 makes them work again.
-func (w *World) Answer(pattern string, status int) {
+// Answer makes requests for pattern, a path or a pattern of path.Match, end with a status, with headers NAME, VALUE…; 0 makes them work again.
+func (w *World) Answer(pattern string, status int, headers ...string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.headers = map[string]string{}
+	for i := 0; i+1 < len(headers); i += 2 {
+		w.headers[headers[i]] = headers[i+1]
+	}
 	w.status[pattern] = status
 }
 
@@ -126,7 +136,7 @@ type answer struct {
 
 // ServeHTTP implements http.Handler.
 func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
-	if status := w.arrived(r); status != 0 {
+	if status := w.arrived(r, rw.Header()); status != 0 {
 		http.Error(rw, http.StatusText(status), status)
 		return
 	}
@@ -143,6 +153,16 @@ func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 			return
 		}
 		a = w.npm(rest, place+"/npm")
+	case "crates":
+		a = w.crates(rest, place+"/crates")
+	case "github":
+		if w.Token != "" && strings.HasPrefix(rest, "repos/") && r.Header.Get("Authorization") != "Bearer "+w.Token {
+			http.Error(rw, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		a = w.github(rest, r.URL.Query(), place+"/github")
+	case "pypi":
+		a = w.pypi(rest)
 	case "debian":
 		a = w.debianArchive(rest)
 	case "snapshots":
@@ -166,14 +186,17 @@ func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	_, _ = rw.Write(a.body)
 }
 
-// arrived counts a request and returns the status that it must end with, 0 if it may be answered.
-func (w *World) arrived(r *http.Request) int {
+// arrived counts a request and returns the status that it must end with, with its headers, 0 if it may be answered.
+func (w *World) arrived(r *http.Request, headers http.Header) int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts[r.URL.Path]++
 	w.sent = append(w.sent, r.Header.Clone())
 	for pattern, status := range w.status {
 		if ok, _ := path.Match(pattern, r.URL.Path); ok || pattern == r.URL.Path {
+			for name, value := range w.headers {
+				headers.Set(name, value)
+			}
 			return status
 		}
 	}
