@@ -25,7 +25,7 @@ type Fetch struct {
 	SHA256     *string                        `hcl:"sha256" doc:"Expected SHA-256, in hexadecimal."`
 	BLAKE3     *string                        `hcl:"blake3" doc:"Expected BLAKE3, in hexadecimal."`
 	Integrity  *string                        `hcl:"integrity" doc:"Expected digest as in HTML (sha256-…, sha384-…, sha512-…), or h1: of a Go module."`
-	Unpack     engine.Value                   `hcl:"unpack" type:"bool or string" default:"false" doc:"true, or a format such as \"tar.gz\"."`
+	Unpack     engine.Value                   `hcl:"unpack" type:"bool or string" default:"false" doc:"true, or a format: zip, tar, tar.gz, tar.zst, tar.xz, tar.bz2, deb, gem."`
 	Strip      engine.Value                   `hcl:"strip" type:"number or string" doc:"How many leading path elements to drop, or a prefix that every entry must have."`
 	Executable []string                       `hcl:"executable" doc:"Globs of the files that get the executable bit."`
 	Headers    map[string]engine.Confidential `hcl:"headers" key:"no" doc:"Headers of the request; they may hold secrets. With the address they, but for the secrets in them, identify what is pinned."`

@@ -286,7 +286,7 @@ func (f *fetch) artifact(ctx context.Context, file *os.File) (engine.Artifact, e
 	}
 	entries, err := archive.UnpackFile(ctx, f.rt.Store, file, *f.unpack)
 	if err != nil {
-		return engine.Artifact{}, fmt.Errorf("unpacking %s: %w", f.urls[0], err)
+		return engine.Artifact{}, f.refused(err)
 	}
 	if f.refine != nil {
 		entries = f.refine(entries)
@@ -296,6 +296,19 @@ func (f *fetch) artifact(ctx context.Context, file *os.File) (engine.Artifact, e
 		return engine.Artifact{}, fmt.Errorf("unpacking %s: %w", f.urls[0], err)
 	}
 	return engine.Artifact{Kind: engine.TreeKind, Digest: d, Name: f.name, Tool: f.tool}, nil
+}
+
+// refused returns the error for an archive that can't be unpacked. Where its own bytes are to blame, nothing will help but another archive;
+// but a damaged one without a checksum may have been damaged on the way.
+func (f *fetch) refused(err error) error {
+	told := fmt.Errorf("unpacking %s: %w", f.urls[0], err)
+	if errors.Is(err, archive.ErrNotUTF8) {
+		told = fmt.Errorf("%w, so no tree can hold it: without unpack the archive itself can be used", told)
+	}
+	if archive.Refused(err) && !(errors.Is(err, archive.ErrDamaged) && f.want.isZero()) {
+		return &engine.UnavailableError{Err: told}
+	}
+	return told
 }
 
 // setPin pins what was found: h1: for a Go module, which another proxy may have packed differently, else sha256.

@@ -5,11 +5,13 @@
 // What is kept of an entry is its name, its content, the executable bit, and the target of a symbolic link. Owners, times, extended
 // attributes, setuid, setgid and sticky bits are dropped. A hard link becomes a copy of the earlier file that it names. Devices,
 // FIFOs and sockets are refused.
+//
+// Names are kept byte by byte: neither case nor the form of Unicode is folded, so names that differ in these alone are different files.
+// A name that is not UTF-8 is refused with ErrNotUTF8, since no tree can hold it. Of a zip file the central directory counts.
 package archive
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -29,13 +31,16 @@ const (
 	Tar    Format = "tar"
 	TarGz  Format = "tar.gz"
 	TarZst Format = "tar.zst"
+	TarXz  Format = "tar.xz"
 	TarBz2 Format = "tar.bz2"
+	Deb    Format = "deb"
+	Gem    Format = "gem"
 )
 
 // suffixes are the endings of file names, with those that mean the same.
 var suffixes = map[string]Format{
-	".zip": Zip, ".whl": Zip, ".jar": Zip, ".tar": Tar, ".crate": TarGz, ".tgz": TarGz, ".tar.gz": TarGz,
-	".tar.zst": TarZst, ".tzst": TarZst, ".tar.bz2": TarBz2, ".tbz2": TarBz2,
+	".zip": Zip, ".whl": Zip, ".jar": Zip, ".nupkg": Zip, ".tar": Tar, ".crate": TarGz, ".tgz": TarGz, ".tar.gz": TarGz,
+	".tar.zst": TarZst, ".tzst": TarZst, ".tar.xz": TarXz, ".txz": TarXz, ".tar.bz2": TarBz2, ".tbz2": TarBz2, ".deb": Deb, ".gem": Gem,
 }
 
 // FormatOf returns the format that name's suffix stands for.
@@ -54,12 +59,13 @@ func ParseFormat(name string) (Format, error) {
 	if f, ok := FormatOf("." + name); ok {
 		return f, nil
 	}
-	return "", fmt.Errorf("unknown archive format %q: want zip, tar, tar.gz, tar.zst or tar.bz2", name)
+	return "", fmt.Errorf("unknown archive format %q: want zip, tar, tar.gz, tar.zst, tar.xz, tar.bz2, deb or gem", name)
 }
 
 // Limits bound what an archive may unpack to. A field that is 0 stands for the default.
 type Limits struct {
-	// Entries is the greatest number of entries; 500,000 by default.
+	// Entries is the greatest number of entries; by default 500,000, but for a small archive only 50,000: it could not name more without
+	// being made for that.
 	Entries int
 	// Bytes is the greatest sum of the sizes of the files; 16 GiB by default.
 	Bytes int64
@@ -69,9 +75,10 @@ type Limits struct {
 	Depth int
 }
 
-func (l Limits) withDefaults() Limits {
+// withDefaults returns the limits for an archive of size bytes.
+func (l Limits) withDefaults(size int64) Limits {
 	if l.Entries == 0 {
-		l.Entries = 500_000
+		l.Entries = int(min(max(50_000, size/entryBytes), 500_000))
 	}
 	if l.Bytes == 0 {
 		l.Bytes = 16 << 30
@@ -84,6 +91,16 @@ func (l Limits) withDefaults() Limits {
 	}
 	return l
 }
+
+// entryBytes is what the entries of an archive take in it at least, on the average, where there are many.
+const entryBytes = 16
+
+// namesFree is how many bytes the names and the targets of links may have in all, whatever the archive's size is. Beyond that they may have
+// namesRatio times the size.
+const (
+	namesFree  = 8 << 20
+	namesRatio = 16
+)
 
 // ratioFree is the sum of sizes up to which the ratio does not matter: a small archive of zeros harms nobody.
 const ratioFree = 64 << 20
@@ -102,24 +119,6 @@ type Options struct {
 	Workers int
 }
 
-// An EntryError refuses an archive because of one entry. It is final: the same archive will always be refused.
-type EntryError struct {
-	// Name is the entry as the archive writes it.
-	Name   string
-	Reason string
-}
-
-func (e *EntryError) Error() string {
-	name := e.Name
-	if len(name) > 200 {
-		name = name[:200] + "…"
-	}
-	return fmt.Sprintf("archive entry %q %s", name, e.Reason)
-}
-
-// errDamaged is wrapped by the error for an archive that can't be read to its end.
-var errDamaged = errors.New("damaged archive")
-
 // Unpack stores the files of the archive f, of size bytes, and returns the tree's entries for cas.PutTree, in the archive's order.
 func Unpack(ctx context.Context, s cas.Store, f io.ReaderAt, size int64, o Options) ([]cas.Entry, error) {
 	if o.Workers < 1 {
@@ -132,10 +131,15 @@ func Unpack(ctx context.Context, s cas.Store, f io.ReaderAt, size int64, o Optio
 	}
 	b := newBuilder(s, o, size)
 	var err error
-	if o.Format == Zip {
+	switch o.Format {
+	case Zip:
 		err = unpackZip(ctx, b, f, size)
-	} else {
-		err = unpackTar(ctx, b, io.NewSectionReader(f, 0, size))
+	case Deb:
+		err = unpackDeb(ctx, b, f, size)
+	case Gem:
+		err = unpackGem(ctx, b, f, size)
+	default:
+		err = unpackTar(ctx, b, o.Format, io.NewSectionReader(f, 0, size), size)
 	}
 	if err != nil {
 		return nil, err

@@ -18,29 +18,36 @@ import (
 type builder struct {
 	cas     cas.Store
 	opts    Options
+	size    int64 // of the archive
+	rooted  bool  // whether absolute links start at the root of the archive
 	limits  Limits
 	most    int64 // bytes that the files may have in all
+	seen    int   // entries, those that are dropped or occur again included
+	names   int64 // bytes that names and targets may still have
 	total   atomic.Int64
 	entries []cas.Entry
-	names   []string       // of entries, as the archive writes them
+	said    []string       // names of entries, as the archive writes them
 	digests []*cas.Digest  // of entries, filled while they are stored; hard links share one
 	index   map[string]int // path -> index in entries
 }
 
 func newBuilder(s cas.Store, o Options, size int64) *builder {
-	l := o.Limits.withDefaults()
+	l := o.Limits.withDefaults(size)
 	most := l.Bytes
 	if byRatio := max(ratioFree, size*l.Ratio); size < 1<<40 && byRatio < most {
 		most = byRatio
 	}
-	return &builder{cas: s, opts: o, limits: l, most: most, index: map[string]int{}}
+	return &builder{cas: s, opts: o, size: size, limits: l, most: most, names: max(namesFree, namesRatio*size), index: map[string]int{}}
 }
 
 // add adds an entry under the archive's name for it and returns its index, or -1 if it is dropped. The digest of a file is set in
 // digests later: entries may move while it is being made.
 func (b *builder) add(name string, e cas.Entry) (int, error) {
-	if len(b.entries) >= b.limits.Entries {
-		return -1, fmt.Errorf("the archive has more than %d entries", b.limits.Entries)
+	if b.seen++; b.seen > b.limits.Entries {
+		return -1, &LimitError{What: "has many entries", Most: int64(b.limits.Entries)}
+	}
+	if b.names -= int64(len(name) + len(e.Target)); b.names < 0 {
+		return -1, &LimitError{What: "has many long names", Most: max(namesFree, namesRatio*b.size)}
 	}
 	clean, refused := cleanName(name, b.limits.Depth)
 	if refused != "" {
@@ -48,6 +55,9 @@ func (b *builder) add(name string, e cas.Entry) (int, error) {
 	}
 	if clean == "." && e.Kind != cas.DirEntry {
 		return -1, &EntryError{name, "stands for the root"}
+	}
+	if b.rooted && e.Kind == cas.SymlinkEntry && strings.HasPrefix(e.Target, "/") {
+		e.Target = strings.Repeat("../", strings.Count(clean, "/")) + strings.TrimLeft(e.Target, "/")
 	}
 	where, refused := b.opts.place(clean)
 	if refused != "" {
@@ -71,7 +81,7 @@ func (b *builder) add(name string, e cas.Entry) (int, error) {
 	}
 	b.index[where] = len(b.entries)
 	b.entries = append(b.entries, e)
-	b.names = append(b.names, name)
+	b.said = append(b.said, name)
 	b.digests = append(b.digests, new(cas.Digest))
 	return len(b.entries) - 1, nil
 }
@@ -109,7 +119,7 @@ type countedReader struct {
 func (c *countedReader) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	if c.b.total.Add(int64(n)) > c.b.most {
-		c.err = &EntryError{c.name, fmt.Sprintf("makes the archive unpack to more than %d bytes", c.b.most)}
+		c.err = c.b.tooLarge(c.name)
 		return n, c.err
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -118,11 +128,9 @@ func (c *countedReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func damaged(name string, err error) error {
-	if name == "" {
-		return fmt.Errorf("%w: %w", errDamaged, err)
-	}
-	return fmt.Errorf("%w: entry %q: %w", errDamaged, name, err)
+// tooLarge refuses the entry called name because of its size.
+func (b *builder) tooLarge(name string) error {
+	return &EntryError{name, fmt.Sprintf("makes the archive unpack to more than %d bytes", b.most)}
 }
 
 // finish checks what can only be seen when all entries are known, and returns them.
@@ -138,14 +146,14 @@ func (b *builder) finish() ([]cas.Entry, error) {
 			}
 			switch b.entries[above].Kind {
 			case cas.FileEntry:
-				return nil, &EntryError{b.names[i], fmt.Sprintf("lies below the file %q", dir)}
+				return nil, &EntryError{b.said[i], fmt.Sprintf("lies below the file %q", dir)}
 			case cas.SymlinkEntry:
-				return nil, &EntryError{b.names[i], fmt.Sprintf("lies below the symbolic link %q", dir)}
+				return nil, &EntryError{b.said[i], fmt.Sprintf("lies below the symbolic link %q", dir)}
 			}
 		}
 		if e.Kind == cas.SymlinkEntry {
 			if refused := b.follow(e); refused != "" {
-				return nil, &EntryError{b.names[i], refused}
+				return nil, &EntryError{b.said[i], refused}
 			}
 		}
 	}

@@ -22,7 +22,7 @@ func cleanName(name string, depth int) (clean, refused string) {
 	case len(name) > maxName:
 		return "", "has too long a name"
 	case !utf8.ValidString(name):
-		return "", "has a name that is not UTF-8"
+		return "", notUTF8
 	case strings.HasPrefix(name, "/"):
 		return "", "has an absolute name"
 	case foreignPath(name):

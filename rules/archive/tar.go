@@ -2,10 +2,7 @@ package archive
 
 import (
 	"archive/tar"
-	"bufio"
 	"bytes"
-	"compress/bzip2"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -14,38 +11,15 @@ import (
 
 	"cbuild/cas"
 
-	"github.com/klauspost/compress/zstd"
 	"golang.org/x/sync/errgroup"
 )
-
-// maxWindow is the greatest window of a zstd stream: what `zstd -19 --long` makes, not the 2 GiB that a header can ask for.
-const maxWindow = 128 << 20
 
 // smallFile is the size up to which a file of a tar stream is held in memory, so that several can be stored at a time.
 const smallFile = 1 << 20
 
-// decompress returns the tar stream in r.
-func decompress(f Format, r io.Reader) (io.Reader, func(), error) {
-	buffered := bufio.NewReaderSize(r, 64<<10)
-	switch f {
-	case TarGz:
-		z, err := gzip.NewReader(buffered)
-		return z, func() {}, err
-	case TarZst:
-		z, err := zstd.NewReader(buffered, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxWindow), zstd.WithDecoderLowmem(true))
-		if err != nil {
-			return nil, nil, err
-		}
-		return z, z.Close, nil
-	case TarBz2:
-		return bzip2.NewReader(buffered), func() {}, nil
-	}
-	return buffered, func() {}, nil
-}
-
-// unpackTar reads the stream in order. Small files are stored in the background.
-func unpackTar(ctx context.Context, b *builder, r io.Reader) error {
-	stream, done, err := decompress(b.opts.Format, r)
+// unpackTar reads the stream r of size bytes in order. Small files are stored in the background.
+func unpackTar(ctx context.Context, b *builder, f Format, r io.Reader, size int64) error {
+	stream, done, err := decompress(f, r, size)
 	if err != nil {
 		return damaged("", err)
 	}
@@ -55,14 +29,14 @@ func unpackTar(ctx context.Context, b *builder, r io.Reader) error {
 	u := &untar{b: b, g: g, sources: map[string]*cas.Digest{}}
 	// What lies between the files is bounded, too: headers and dropped entries can be endless.
 	most := 2*b.most + 2048*int64(b.limits.Entries)
-	bounded := &boundedReader{stream, most}
+	bounded := &boundedReader{stream, most, most}
 	err = u.read(gctx, tar.NewReader(bounded))
 	if err == nil && bounded.left == most {
 		err = damaged("", io.ErrUnexpectedEOF) // not even the end of an archive
 	}
-	if err == nil && b.opts.Format != Tar {
+	if err == nil && f != Tar {
 		_, err = io.Copy(io.Discard, bounded) // up to the checksum of the compressed stream
-		err = wrapDamage(err)
+		err = damaged("", err)
 	}
 	if werr := g.Wait(); werr != nil {
 		return werr
@@ -73,22 +47,15 @@ func unpackTar(ctx context.Context, b *builder, r io.Reader) error {
 	return err
 }
 
-func wrapDamage(err error) error {
-	if err == nil {
-		return nil
-	}
-	return damaged("", err)
-}
-
 // A boundedReader fails after so many bytes.
 type boundedReader struct {
-	r    io.Reader
-	left int64
+	r          io.Reader
+	left, most int64
 }
 
 func (r *boundedReader) Read(p []byte) (int, error) {
 	if r.left <= 0 {
-		return 0, errors.New("the stream is longer than its limits allow")
+		return 0, &LimitError{What: "has a long stream", Most: r.most}
 	}
 	n, err := r.r.Read(p)
 	r.left -= int64(n)
@@ -170,7 +137,7 @@ func tarEntry(h *tar.Header) (cas.Entry, error) {
 // store stores the file at which t stands and puts its digest where digest points, by the time that the group is done.
 func (u *untar) store(ctx context.Context, t *tar.Reader, h *tar.Header, digest *cas.Digest) (err error) {
 	if h.Size > u.b.most {
-		return &EntryError{h.Name, fmt.Sprintf("makes the archive unpack to more than %d bytes", u.b.most)}
+		return u.b.tooLarge(h.Name)
 	}
 	if h.Size > smallFile {
 		*digest, err = u.b.store(ctx, h.Name, t)

@@ -33,6 +33,9 @@ func unpackZip(ctx context.Context, b *builder, f io.ReaderAt, size int64) error
 		if err != nil {
 			return err
 		}
+		if e.Kind == cas.FileEntry && file.UncompressedSize64 > uint64(b.most) {
+			return b.tooLarge(file.Name)
+		}
 		if i >= 0 && e.Kind == cas.FileEntry {
 			files = append(files, content{file, b.digests[i]})
 		}
@@ -60,6 +63,9 @@ func zipEntry(file *zip.File) (cas.Entry, error) {
 	mode := file.Mode()
 	if file.Flags&1 != 0 {
 		return cas.Entry{}, &EntryError{file.Name, "is encrypted"}
+	}
+	if file.Method != zip.Store && file.Method != zip.Deflate {
+		return cas.Entry{}, &EntryError{file.Name, fmt.Sprintf("is compressed in a way that is not known: method %d", file.Method)}
 	}
 	switch {
 	case strings.HasSuffix(file.Name, "/") || mode.IsDir():
