@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"cbuild/rules/registry/fakes"
 )
 
 // These examples are about real packages, of registries as the machine is configured to use them.
@@ -252,4 +254,78 @@ func elfFacts(f *elf.File) string {
 		canary = canary || strings.HasPrefix(s.Name, "__stack_chk_fail")
 	}
 	return relro + "," + yes[nx] + "," + yes[f.Type == elf.ET_DYN] + "," + yes[canary]
+}
+
+// fakeCrates are crates that are made up, and what facts.awk should find in each.
+var fakeCrates = map[string]struct {
+	files map[string]string
+	facts string // edition, dependencies, lines, unsafe
+}{
+	"plain": {map[string]string{"Cargo.toml": "[package]\nname = \"plain\"\n", "src/lib.rs": "pub fn one() -> u8 {\n    1\n}\n"}, "2015,0,3,0"},
+	"wild": {map[string]string{
+		"Cargo.toml": "[package]\nname = \"wild\"\nedition = \"2021\"\n\n[dependencies]\nplain = \"1\"\nother = { version = \"1\" }\n\n[dependencies.more]\nversion = \"1\"\n\n[dev-dependencies]\ntest = \"1\"\n",
+		"src/lib.rs": "// unsafe is not meant here\npub unsafe fn two() {}\npub fn f() { unsafe { two() } }\nlet unsafely = 1;\n",
+		"src/a/b.rs": "unsafe impl Send for X {}\n",
+	}, "2021,3,5,3"},
+	"edge": {map[string]string{"Cargo.toml": "[package]\nedition=\"2024\"\n", "build.rs": "fn main() {}\n", "src/lib.rs": "\n"}, "2024,0,2,0"},
+}
+
+// What the report says of crates that are made up is what is in them; of a new version only that is looked at.
+func TestCrates(t *testing.T) {
+	needs(t, "awk", "find", "sort", "xargs")
+	w := newWorld(t)
+	w.copyAll("crates")
+	f := fakes.New()
+	server := f.Serve()
+	defer server.Close()
+	for name, c := range fakeCrates {
+		f.Add("crates.io", fakes.Package{Name: name, Version: "1.0.0", Files: c.files}, fakes.Package{Name: name, Version: "2.0.0", Yanked: "yes"})
+	}
+	for _, v := range f.Env(server.URL) {
+		name, value, _ := strings.Cut(v, "=")
+		t.Setenv(name, value)
+	}
+	if err := os.WriteFile(filepath.Join(w.dir, "crates.txt"), []byte(strings.Join(slices.Sorted(maps.Keys(fakeCrates)), "\n")+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := w.run(binary, "report")
+	rows, err := csv.NewReader(strings.NewReader(w.read("cbuild-out/report/results.csv"))).ReadAll()
+	if err != nil || len(rows) != 1+len(fakeCrates) {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	for _, row := range rows[1:] {
+		name := strings.TrimSuffix(row[0], "-1.0.0")
+		if got := strings.Join(row[len(row)-4:], ","); got != fakeCrates[name].facts {
+			t.Errorf("%s: %s, want %s", row[0], got, fakeCrates[name].facts)
+		}
+	}
+	if again, _ := w.run(binary, "report"); len(executed(again)) != 0 || rowsOf(again) != rowsOf(all) {
+		t.Errorf("again: executed %v", executed(again))
+	}
+	f.Add("crates.io", fakes.Package{Name: "edge", Version: "1.0.1", Files: fakeCrates["edge"].files})
+	update := exec.Command(binary, "update", "crates") //nolint:noctx // a moment
+	update.Dir, update.Env = w.dir, append(os.Environ(), "CBUILD_CAS=", "XDG_CACHE_HOME="+filepath.Join(w.home, "cache"), "XDG_STATE_HOME="+filepath.Join(w.home, "state"))
+	if out, err := update.CombinedOutput(); err != nil || !strings.Contains(string(out), "edge-1.0.1") {
+		t.Errorf("update: %v\n%s", err, out)
+	}
+	after, _ := w.run(binary, "report")
+	for _, name := range executed(after) {
+		if name != "//:report " && !strings.HasSuffix(name, " edge-1.0.1") {
+			t.Errorf("after an update executed %s", name)
+		}
+	}
+}
+
+// The same with the real ones, where they can be reached.
+func TestCratesOfTheRealRegistry(t *testing.T) {
+	needs(t, "awk", "find", "sort", "xargs")
+	w := newWorld(t)
+	w.copyAll("crates")
+	w.keep("crates.txt", 4)
+	w.edit("BUILD.hcl", "versions = \"latest\" }", "versions = \"latest\" }\n  retries  = 0")
+	w.reaches("crates.io", "crates")
+	all, _ := w.run(binary, "report")
+	if n := finishedOf(all, "//:count"); n < 4 {
+		t.Errorf("%d crates", n)
+	}
 }
