@@ -25,7 +25,7 @@ type Collate struct {
 	Group     Expr                 `hcl:"group" doc:"Expression over each by which rows are grouped."`
 	Sort      []Expr               `hcl:"sort" default:"class, then key" doc:"Expressions over each by which rows are sorted."`
 	Title     string               `hcl:"title" default:"the name of the target" doc:"Title of the report."`
-	Formats   []string             `hcl:"formats" one:"html md json csv" default:"[\"html\", \"md\", \"json\", \"csv\"]" doc:"Formats to write."`
+	Formats   []string             `hcl:"formats" one:"html md json csv ndjson retry junit" default:"[\"html\", \"md\", \"json\", \"csv\"]" doc:"Formats to write. Beside the usual ones: \"ndjson\" (compressed), \"retry\" (labels for cbuild @./retry-list.txt) and \"junit\"."`
 	Out       string               `hcl:"out" default:"\"report/\"" doc:"Directory of the report."`
 }
 
@@ -38,14 +38,21 @@ type Normalization struct {
 // A reportFormat is a file of a report.
 type reportFormat struct {
 	name, file string
-	new        func(io.Writer) report.Format
+	// usual is set for those that are written if the target does not say.
+	usual bool
+	// texts is set if it shows excerpts of logs, labels if it shows labels of instances: these are in no row.
+	texts, labels bool
+	new           func(io.Writer) report.Format
 }
 
 var reportFormats = []reportFormat{
-	{"csv", "results.csv", func(w io.Writer) report.Format { return report.NewCSV(w) }},
-	{"html", "index.html", func(w io.Writer) report.Format { return report.NewHTML(w) }},
-	{"json", "results.json", func(w io.Writer) report.Format { return report.NewJSON(w) }},
-	{"md", "summary.md", func(w io.Writer) report.Format { return report.NewMarkdown(w) }},
+	{"csv", "results.csv", true, false, false, func(w io.Writer) report.Format { return report.NewCSV(w) }},
+	{"html", "index.html", true, true, false, func(w io.Writer) report.Format { return report.NewHTML(w) }},
+	{"json", "results.json", true, false, false, func(w io.Writer) report.Format { return report.NewJSON(w) }},
+	{"junit", "junit.xml", false, true, true, func(w io.Writer) report.Format { return report.NewJUnit(w) }},
+	{"md", "summary.md", true, false, false, func(w io.Writer) report.Format { return report.NewMarkdown(w) }},
+	{"ndjson", "results.ndjson.zst", false, false, false, func(w io.Writer) report.Format { return report.NewNDJSON(w) }},
+	{"retry", "retry-list.txt", false, false, true, func(w io.Writer) report.Format { return report.NewRetry(w) }},
 }
 
 // Plan follows the rows to their end and makes an action that writes the report. All that decides over the report is known then: its
@@ -71,7 +78,7 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	if rt.Note != "" {
 		c.head.Title += " (" + rt.Note + ")"
 	}
-	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence}
+	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence, of: c.labels()}
 	a.digest, a.order = c.rows.seal(len(r.Compare) > 0, len(r.Sort) > 0)
 	return &engine.Plan{
 		Action: a,
@@ -83,18 +90,21 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 
 // formats returns what is to be written, in the order of reportFormats.
 func (r *Collate) formats() ([]reportFormat, error) {
-	if r.Formats == nil {
-		return reportFormats, nil
+	var names []string
+	for _, f := range reportFormats {
+		names = append(names, f.name)
 	}
 	for _, name := range r.Formats {
-		if !slices.ContainsFunc(reportFormats, func(f reportFormat) bool { return f.name == name }) {
-			return nil, invalidf("formats: there is no format %q; there are html, md, json and csv", name)
+		if !slices.Contains(names, name) {
+			return nil, invalidf("formats: there is no format %q; there are %s", name, strings.Join(names, ", "))
 		}
 	}
-	if len(r.Formats) == 0 {
-		return nil, invalidf("formats: a report needs at least one of html, md, json and csv")
+	if r.Formats != nil && len(r.Formats) == 0 {
+		return nil, invalidf("formats: a report needs at least one of %s", strings.Join(names, ", "))
 	}
-	return slices.DeleteFunc(slices.Clone(reportFormats), func(f reportFormat) bool { return !slices.Contains(r.Formats, f.name) }), nil
+	return slices.DeleteFunc(slices.Clone(reportFormats), func(f reportFormat) bool {
+		return r.Formats == nil && !f.usual || r.Formats != nil && !slices.Contains(r.Formats, f.name)
+	}), nil
 }
 
 // collateAction writes a report of rows that are all known.
@@ -105,6 +115,8 @@ type collateAction struct {
 	formats  []reportFormat
 	out      string
 	evidence *evidence
+	// of are the labels of the targets whose instances the rows hold, sorted.
+	of []string
 	// digest is that of the rows in the order of their keys; order is that of the order in which they are shown, if it is not the
 	// usual one.
 	digest, order cas.Digest
@@ -134,6 +146,9 @@ func (a *collateAction) builder() *engine.KeyBuilder {
 	b.String("evidence", a.evidence.kind)
 	for _, f := range a.formats {
 		b.String("format", f.name)
+		if f.labels {
+			b.Strings("of", a.of)
+		}
 	}
 	b.String("out", a.out)
 	return b
@@ -149,7 +164,7 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 		}
 	}()
 	var formats []report.Format
-	html := false
+	texts := false
 	for _, f := range a.formats {
 		s, err := newScratch(a.rt.Temp)
 		if err != nil {
@@ -157,10 +172,10 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 		}
 		files = append(files, s)
 		formats = append(formats, f.new(s))
-		html = html || f.name == "html"
+		texts = texts || f.texts
 	}
 	rows := a.rows.all()
-	if html {
+	if texts {
 		rows = a.evidence.excerpts(ctx, rows)
 	}
 	if err := report.Render(a.head, rows, formats...); err != nil {

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"cbuild/engine"
 	"cbuild/internal/typo"
@@ -25,6 +28,8 @@ type collation struct {
 	cached int
 	// axes remembers for each target which axis is compared.
 	axes map[*engine.Target]int
+	// of are the targets whose instances the rows hold.
+	of map[*engine.Target]bool
 }
 
 func newCollation(r *Collate, rt *Runtime, self Self) (*collation, error) {
@@ -44,7 +49,7 @@ func newCollation(r *Collate, rt *Runtime, self Self) (*collation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rows of the report: %w", err)
 	}
-	c := &collation{Collate: r, self: self, evidence: e, rows: rows, axes: make(map[*engine.Target]int)}
+	c := &collation{Collate: r, self: self, evidence: e, rows: rows, axes: make(map[*engine.Target]int), of: make(map[*engine.Target]bool)}
 	c.head = report.Head{
 		Compare: r.Compare, Grouped: r.Group != nil,
 		Summary: make(map[report.Class]int), Incomplete: make(map[string]int),
@@ -191,6 +196,7 @@ func (c *collation) classify(ctx context.Context, of *engine.Row, r *report.Row,
 func (c *collation) side(of *engine.Row, o *engine.Outcome) (s report.Side, network bool) {
 	s.Outcome = o.Class()
 	s.Extra.Label = joinLabel(of, o)
+	c.of[of.Target] = true
 	s.Extra.Cached = o.Cached
 	if o.Result == nil {
 		s.Extra.Trouble = engine.PublicText(o.Err)
@@ -209,13 +215,25 @@ func (c *collation) side(of *engine.Row, o *engine.Outcome) (s report.Side, netw
 func joinLabel(of *engine.Row, o *engine.Outcome) string {
 	var b strings.Builder
 	b.WriteString(of.Target.Label.String())
+	keys := o.Axes
 	if of.Target.Repeated {
-		b.WriteString("[" + of.Key + "]")
+		keys = append([]string{of.Key}, keys...)
 	}
-	for _, a := range o.Axes {
-		b.WriteString("[" + a + "]")
+	for _, k := range keys {
+		b.WriteString("[" + labelKey(k) + "]")
 	}
 	return b.String()
+}
+
+// labelKey writes a key as it stands in a label: in quotes where it would be taken for something else.
+func labelKey(key string) string {
+	plain := func(r rune) bool {
+		return r > ' ' && r != 0x7f && !strings.ContainsRune("[]*?\"\\", r) && unicode.IsPrint(r)
+	}
+	if key != "" && strings.IndexFunc(key, func(r rune) bool { return !plain(r) }) < 0 && utf8.ValidString(key) {
+		return key
+	}
+	return strings.NewReplacer("[", `\x5b`, "]", `\x5d`).Replace(strconv.Quote(key))
 }
 
 // prove adds the evidence to the sides of a row that needs a look: it is part of what the report says. That of quiet rows is not,
@@ -414,4 +432,13 @@ func quoted(keys []string) string {
 		list = append(list, "…")
 	}
 	return strings.Join(list, ", ")
+}
+
+// labels returns the labels of the targets whose instances the rows hold, sorted.
+func (c *collation) labels() (all []string) {
+	for t := range c.of {
+		all = append(all, t.Label.String())
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }

@@ -22,7 +22,7 @@ func (w *Workspace) Resolve(patterns []string) ([]*engine.Target, *Diagnostics) 
 			diags.plain("Nothing to build", "There is no target in //"+w.Package+".")
 		}
 	}
-	for _, pattern := range patterns {
+	for _, pattern := range w.expand(patterns, diags) {
 		targets, err := w.match(pattern, w.Package)
 		if err != nil {
 			diags.plain(unknownSummary(pattern, err), sentence(err))

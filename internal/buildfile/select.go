@@ -3,6 +3,7 @@ package buildfile
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -82,22 +83,28 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 			wanted = append(wanted, pattern{t: t})
 		}
 	}
-	wanted = append(wanted, w.patterns(patterns, diags)...)
-	unwanted := w.patterns(exclude, diags)
+	wanted = append(wanted, w.patterns(w.expand(patterns, diags), diags)...)
+	unwanted := w.patterns(w.expand(exclude, diags), diags)
 	var list []Selection
 	var order []*target
+	known := make(map[*target]bool)
 	for _, p := range wanted {
-		if !slices.Contains(order, p.t) {
+		if !known[p.t] {
+			known[p.t] = true
 			order = append(order, p.t)
 		}
 	}
+	in, out := byTarget(wanted), byTarget(unwanted)
 	for _, t := range order {
-		if s, ok := selection(t, of(t, wanted), of(t, unwanted)); ok {
+		if s, ok := selection(t, in[t], out[t]); ok {
 			list = append(list, s)
 		}
 	}
 	if len(list) == 0 && !diags.HasErrors() {
 		detail := "There is no target in //" + w.Package + "."
+		if len(patterns) > 0 {
+			detail = "Nothing was asked for: the file names no target."
+		}
 		if len(order) > 0 {
 			detail = "Everything that was asked for is excluded."
 		}
@@ -106,15 +113,38 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 	return list, diags
 }
 
-// of returns the patterns that concern t.
-func of(t *target, patterns []pattern) []pattern {
-	var own []pattern
-	for _, p := range patterns {
-		if p.t == t {
-			own = append(own, p)
+// expand puts the lines of files in the places of @PATH, which has a slash or a dot. Blank lines, and those that begin with #, say nothing.
+func (w *Workspace) expand(patterns []string, diags *Diagnostics) (all []string) {
+	for _, text := range patterns {
+		name, ok := strings.CutPrefix(text, "@")
+		if !ok || !strings.ContainsAny(name, "/.") {
+			all = append(all, text)
+			continue
+		}
+		if !filepath.IsAbs(name) {
+			name = filepath.Join(w.opts.Dir, name)
+		}
+		data, err := readBounded(name)
+		if err != nil {
+			diags.plain("Cannot read "+text[1:], sentence(errAsPath(err)))
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+				all = append(all, line)
+			}
 		}
 	}
-	return own
+	return all
+}
+
+// byTarget sorts patterns by the targets that they concern.
+func byTarget(patterns []pattern) map[*target][]pattern {
+	all := make(map[*target][]pattern)
+	for _, p := range patterns {
+		all[p.t] = append(all[p.t], p)
+	}
+	return all
 }
 
 // patterns resolves each text to patterns of single targets.
@@ -242,34 +272,61 @@ func selection(t *target, wanted, unwanted []pattern) (s Selection, ok bool) {
 	if whole && len(unwanted) == 0 {
 		return s, true
 	}
-	s.Match = func(key string, axes []string) bool {
-		matches := func(p pattern) bool { return p.match(key, axes) }
-		return slices.ContainsFunc(wanted, matches) && !slices.ContainsFunc(unwanted, matches)
-	}
+	in, out := newPatternSet(t, wanted), newPatternSet(t, unwanted)
+	s.Match = func(key string, axes []string) bool { return in.match(key, axes) && !out.match(key, axes) }
 	if !t.repeated {
 		return s, true // its one row is evaluated as a whole
 	}
-	var globs []pattern
-	for _, p := range wanted {
-		if len(p.keys) > 0 && !p.keys[0].glob {
-			if !excludedWhole(p.keys[0].text, unwanted) && !slices.Contains(s.Keys, p.keys[0].text) {
-				s.Keys = append(s.Keys, p.keys[0].text)
-			}
-			continue
+	for _, key := range in.keys {
+		if !out.whole(key) {
+			s.Keys = append(s.Keys, key)
 		}
-		globs = append(globs, p)
 	}
-	if len(globs) > 0 {
+	if len(in.loose) > 0 {
 		s.globs = func(key string) bool {
-			return slices.ContainsFunc(globs, func(p pattern) bool { return len(p.keys) == 0 || p.keys[0].match(key) }) && !excludedWhole(key, unwanted)
+			return slices.ContainsFunc(in.loose, func(p pattern) bool { return len(p.keys) == 0 || p.keys[0].match(key) }) && !out.whole(key)
 		}
 	}
 	return s, s.Keys != nil || s.globs != nil
 }
 
-// excludedWhole reports whether every instance with the key is excluded.
-func excludedWhole(key string, unwanted []pattern) bool {
-	return slices.ContainsFunc(unwanted, func(p pattern) bool { return len(p.keys) == 1 && p.keys[0].match(key) })
+// A patternSet finds among many patterns of a target those that may concern an instance: a file can name a hundred thousand.
+type patternSet struct {
+	t     *target
+	exact map[string][]pattern // by the first key, which is no glob
+	keys  []string             // of exact, in the order in which they were written
+	loose []pattern            // the others
+}
+
+func newPatternSet(t *target, patterns []pattern) *patternSet {
+	s := &patternSet{t: t, exact: make(map[string][]pattern)}
+	for _, p := range patterns {
+		if len(p.keys) == 0 || p.keys[0].glob {
+			s.loose = append(s.loose, p)
+			continue
+		}
+		first := p.keys[0].text
+		if s.exact[first] == nil {
+			s.keys = append(s.keys, first)
+		}
+		s.exact[first] = append(s.exact[first], p)
+	}
+	return s
+}
+
+// match reports whether one of the patterns takes the instance with these keys.
+func (s *patternSet) match(key string, axes []string) bool {
+	matches := func(p pattern) bool { return p.match(key, axes) }
+	if !s.t.repeated && len(axes) > 0 {
+		key = axes[0]
+	}
+	return slices.ContainsFunc(s.exact[key], matches) || slices.ContainsFunc(s.loose, matches)
+}
+
+// whole reports whether one of the patterns takes every instance with the first key.
+func (s *patternSet) whole(key string) bool {
+	whole := func(p pattern) bool { return len(p.keys) == 1 && p.keys[0].match(key) }
+	return slices.ContainsFunc(s.exact[key], whole) || slices.ContainsFunc(s.loose, whole)
 }
 
 // globMatch reports whether text matches glob, in which * stands for any text, slashes included, and ? for any character. It takes

@@ -69,4 +69,4 @@ func (c *CSV) End() error {
 	return c.w.Error()
 }
 
-var _ = []Format{(*CSV)(nil), (*JSON)(nil), (*Markdown)(nil), (*HTML)(nil)}
+var _ = []Format{(*CSV)(nil), (*JSON)(nil), (*Markdown)(nil), (*HTML)(nil), (*NDJSON)(nil), (*Retry)(nil), (*JUnit)(nil)}

@@ -81,6 +81,13 @@ func (j *JSON) Row(r *Row) error {
 		buf = buf[1:]
 	}
 	j.rows++
+	j.buf = j.row(buf, r)
+	_, err := j.w.Write(j.buf)
+	return err
+}
+
+// row appends r to buf.
+func (j *JSON) row(buf []byte, r *Row) []byte {
 	o := object{buf: buf}
 	o.string("key", r.Key)
 	o.string("class", string(r.Class))
@@ -104,9 +111,7 @@ func (j *JSON) Row(r *Row) error {
 	if j.head.Grouped {
 		o.string("group", r.Group)
 	}
-	j.buf = o.end()
-	_, err := j.w.Write(j.buf)
-	return err
+	return o.end()
 }
 
 // sides writes the sides by their names; that of a report without a comparison is "self".
