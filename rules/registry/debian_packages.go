@@ -91,7 +91,7 @@ func unpacked(body []byte, suffix string, want releaseFile, name string) (*packa
 	x := &packagesIndex{Reader: bytes.NewReader(body), name: name, want: want, hash: sha256.New(), close: func() {}}
 	switch suffix {
 	case ".xz":
-		r, err := xz.ReaderConfig{DictCap: 64 << 20}.NewReader(x.Reader)
+		r, err := xz.NewReader(x.Reader)
 		if err != nil {
 			return nil, fmt.Errorf("%s.xz: %w", name, err)
 		}
