@@ -20,7 +20,7 @@ fetch "source" {
 
   url    = each.value.url
   sha256 = each.value.sha256
-  unpack = "tar.gz"
+  unpack = true
   strip  = each.key
 }
 

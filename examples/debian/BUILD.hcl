@@ -27,14 +27,15 @@ fetch "deb" {
 
   url    = each.value.url
   sha256 = each.value.sha256
+  unpack = "deb"
 }
 
 run "hardening" {
   for_each = fetch.deb
 
-  inputs  = { "package.deb" = each.value.out, "harden.sh" = "harden.sh" }
-  tools   = ["sh", "dpkg-deb", "find", "grep", "od", "readelf", "sort", "tr"]
-  command = ["sh", "harden.sh", "package.deb"]
+  inputs  = { root = each.value.out, "harden.sh" = "harden.sh" }
+  tools   = ["sh", "find", "grep", "od", "readelf", "sort", "tr"]
+  command = ["sh", "harden.sh", "root"]
   stdout  = "hardening.csv"
 }
 

@@ -1,10 +1,9 @@
-# Prints a line for each program and library of a Debian package: path, RELRO, NX, PIE, stack canary; as CSV.
+# Prints a line for each program and library of an unpacked Debian package: path, RELRO, NX, PIE, stack canary; as CSV.
 #
-#   harden.sh PACKAGE.deb
+#   harden.sh DIRECTORY
 set -eu
-dpkg-deb --extract "$1" root
 
-find root -type f | LC_ALL=C sort | while IFS= read -r file; do
+find "$1" -type f | LC_ALL=C sort | while IFS= read -r file; do
 	case $(od -An -c -N4 "$file" | tr -d ' \n') in
 	'177ELF') ;;
 	*) continue ;;
@@ -32,5 +31,5 @@ find root -type f | LC_ALL=C sort | while IFS= read -r file; do
 	case $symbols in
 	*__stack_chk_fail*) canary=yes ;;
 	esac
-	echo "${file#root},$relro,$nx,$pie,$canary"
+	echo "${file#"$1"},$relro,$nx,$pie,$canary"
 done

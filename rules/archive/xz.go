@@ -312,3 +312,7 @@ func unexpected(err error) error {
 	}
 	return err
 }
+
+// NewXZReader returns what the .xz file in r holds, which has size bytes. Like an archive, it gets no more memory than a file of its size
+// can need.
+func NewXZReader(r io.Reader, size int64) io.Reader { return newXZReader(r, windowFor(size)) }

@@ -15,9 +15,8 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/ulikunitz/xz"
-
 	"cbuild/engine"
+	"cbuild/rules/archive"
 	"cbuild/rules/download"
 )
 
@@ -91,11 +90,7 @@ func unpacked(body []byte, suffix string, want releaseFile, name string) (*packa
 	x := &packagesIndex{Reader: bytes.NewReader(body), name: name, want: want, hash: sha256.New(), close: func() {}}
 	switch suffix {
 	case ".xz":
-		r, err := xz.ReaderConfig{DictCap: 64 << 20}.NewReader(x.Reader)
-		if err != nil {
-			return nil, fmt.Errorf("%s.xz: %w", name, err)
-		}
-		x.Reader = r
+		x.Reader = archive.NewXZReader(x.Reader, int64(len(body)))
 	case ".gz":
 		r, err := gzip.NewReader(x.Reader)
 		if err != nil {

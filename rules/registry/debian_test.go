@@ -85,6 +85,21 @@ func TestDebianMirrorsLackForms(t *testing.T) {
 	}
 }
 
+// An index that is not the one which the release names is not believed: a mirror is in the middle of an update, or lies.
+func TestDebianIndexOfAnotherRelease(t *testing.T) {
+	u := newArchive(t)
+	u.Say("/debian/dists/stable/main/binary-amd64/by-hash/SHA256/*", "Package: evil\n")
+	u.Say("/debian/dists/stable/main/binary-amd64/Packages*", "Package: evil\n")
+	items, _, err := collect(t.Context(), registry.NewDebian(u.options()), stable)
+	if !passes(err) || len(items) != 0 {
+		t.Errorf("%v, %v", items, err)
+	}
+	u.Say("/debian/dists/stable/InRelease", "Suite: stable\nSHA256:\n")
+	if _, _, err := collect(t.Context(), registry.NewDebian(u.options()), stable); err == nil || passes(err) {
+		t.Errorf("a release without a signature: %v", err)
+	}
+}
+
 func TestDebianWhatIsNotThere(t *testing.T) {
 	u := newArchive(t)
 	for _, args := range []engine.Object{

@@ -48,6 +48,7 @@ func TestNPMVersions(t *testing.T) {
 	u.Add("npm", npmPackages("one", "1.0.0", "1.2.0", "1.10.0", "2.0.0-rc.1", "2.0.0")...)
 	old := fakes.Package{Name: "old", Version: "1.1.0", Yanked: "broken"}
 	u.Add("npm", append(npmPackages("old", "1.0.0"), old)...)
+	u.Add("npm", npmPackages("tagged", "1.1.0", "1.2.0", "1.0.0")...) // the last one is the latest
 	reg := registry.NewNPM(u.options())
 	for _, c := range []struct{ packages, versions, want string }{
 		{"one", "", "one@2.0.0"},
@@ -59,6 +60,8 @@ func TestNPMVersions(t *testing.T) {
 		{"one@^3", "", "one@^3"},
 		{"old@^1", "", "old@1.0.0"}, // as npm: one that is not deprecated
 		{"old@1.1.0", "", "old@1.1.0"},
+		{"tagged@^1", "", "tagged@1.0.0"}, // as npm: what the tag latest leads to, where the range allows it
+		{"tagged@^1.1", "", "tagged@1.2.0"},
 	} {
 		items, _, err := collect(t.Context(), reg, engine.Object{"packages": list(c.packages), "versions": c.versions})
 		wantKeys(t, items, err, strings.Fields(c.want)...)
@@ -94,6 +97,20 @@ func TestNPMRegistryWithoutSingleVersions(t *testing.T) {
 	u.Answer("/npm/one/*", 404)
 	items, _, err := collect(t.Context(), registry.NewNPM(u.options()), engine.Object{"packages": list("one", "one@1.0.0")})
 	wantKeys(t, items, err, "one@1.1.0", "one@1.0.0")
+}
+
+// An answer about something else, or that is none, is an error, and no version.
+func TestNPMAnswersThatAreWrong(t *testing.T) {
+	for _, body := range []string{
+		`{"name":"one","version":"1.0.1","dist":{}}`, `{"name":"two","version":"1.0.0","dist":{}}`, `<html>sign in</html>`, `{}`, `{"name":"one","version":"../x"}`,
+	} {
+		u := newUniverse(t)
+		u.Add("npm", npmPackages("one", "1.0.0")...)
+		u.Say("/npm/one/1.0.0", body)
+		if items, _, err := collect(t.Context(), registry.NewNPM(u.options()), engine.Object{"packages": list("one@1.0.0")}); err == nil {
+			t.Errorf("%s: %v", body, items)
+		}
+	}
 }
 
 func TestNPMTroubleIsNotMissing(t *testing.T) {

@@ -55,12 +55,13 @@ type World struct {
 	counts   map[string]int       // guarded by mu; by request path
 	status   map[string]int       // guarded by mu; what is answered, by request path or pattern
 	headers  map[string]string    // guarded by mu; what goes with a status
+	bodies   map[string]string    // guarded by mu; what is said in place of the truth, by request path or pattern
 	sent     []http.Header        // guarded by mu
 }
 
 // New returns a world without packages.
 func New() *World {
-	return &World{debian: newSigner(), packages: map[string][]Package{}, counts: map[string]int{}, status: map[string]int{}}
+	return &World{debian: newSigner(), packages: map[string][]Package{}, counts: map[string]int{}, status: map[string]int{}, bodies: map[string]string{}}
 }
 
 // Add adds packages to a registry.
@@ -91,6 +92,25 @@ func (w *World) Answer(pattern string, status int, headers ...string) {
 		w.headers[headers[i]] = headers[i+1]
 	}
 	w.status[pattern] = status
+}
+
+// Say makes requests for pattern be answered with body.
+func (w *World) Say(pattern, body string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bodies[pattern] = body
+}
+
+// said returns the body that Say has for a path.
+func (w *World) said(name string) (body string, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for pattern, body := range w.bodies {
+		if ok, _ := path.Match(pattern, name); ok || pattern == name {
+			return body, true
+		}
+	}
+	return "", false
 }
 
 // Count returns how many requests for pattern there were.
@@ -138,6 +158,10 @@ type answer struct {
 func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	if status := w.arrived(r, rw.Header()); status != 0 {
 		http.Error(rw, http.StatusText(status), status)
+		return
+	}
+	if body, ok := w.said(r.URL.Path); ok {
+		_, _ = rw.Write([]byte(body))
 		return
 	}
 	registry, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
