@@ -42,6 +42,8 @@ type fetch struct {
 	shape  string
 	tool   bool
 	facts  map[string]string
+	// foreign is set if the address is not the user's own word, but an answer's.
+	foreign bool
 }
 
 func (f *fetch) builder() *engine.KeyBuilder {
@@ -234,7 +236,7 @@ func (f *fetch) copy(ctx context.Context, url string, part *download.Part) error
 
 // send asks a server for url and writes the answer to part. An answer that holds a secret which was sent would be kept, so it is refused.
 func (f *fetch) send(ctx context.Context, url string, part *download.Part) error {
-	if len(f.self.Instance.Target.Needs) == 0 {
+	if !f.foreign && len(f.self.Instance.Target.Needs) == 0 {
 		f.rt.Client.Declare(url) // nothing but the user's own words went into it
 	}
 	headers, secrets, err := engine.RevealAll(ctx, f.headers)

@@ -215,17 +215,18 @@ func fact(o *engine.Outcome, name string) (engine.Value, error) {
 
 // inTool returns s with the toolchain's tree in place of ${ROOT}.
 func inTool(o *engine.Outcome, s string) engine.Value {
-	before, after, ok := strings.Cut(s, "${ROOT}")
-	if !ok {
+	literals := strings.Split(s, "${ROOT}")
+	if len(literals) == 1 {
 		return s
 	}
 	var t engine.Text
-	if before != "" {
-		t = append(t, engine.Part{Lit: before})
-	}
-	t = append(t, engine.Part{Artifact: &o.Result.Outs[0].Artifact})
-	if after != "" {
-		t = append(t, engine.Part{Lit: after})
+	for i, lit := range literals {
+		if i > 0 {
+			t = append(t, engine.Part{Artifact: &o.Result.Outs[0].Artifact})
+		}
+		if lit != "" {
+			t = append(t, engine.Part{Lit: lit})
+		}
 	}
 	return t
 }

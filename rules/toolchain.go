@@ -2,193 +2,194 @@ package rules
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
-	"path"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
 
-	"cbuild/cas"
 	"cbuild/engine"
-	"cbuild/rules/archive"
-	"cbuild/rules/registry"
+
+	"github.com/Masterminds/semver/v3"
 )
 
 // Toolchain are the attributes of a toolchain.
 type Toolchain struct {
 	Common
-	Kind    string `hcl:"kind,required" one:"go" later:"archive node rust zig" doc:"What it is a toolchain of."`
-	Version string `hcl:"version,required" doc:"Version, as its publisher writes it."`
+	Kind       string            `hcl:"kind,required" one:"archive go node rust zig" doc:"What it is a toolchain of; \"archive\" takes what archives says."`
+	Version    string            `hcl:"version" doc:"Version as its publisher writes it, a range such as \"^1.25\", or \"latest\": what these stand for is pinned. An archive needs none."`
+	Components []string          `hcl:"components" doc:"What else belongs to it: of rust, such as clippy, rustfmt, rust-src or rust-std-TARGET; of node, npm or npm@VERSION."`
+	Archives   engine.Value      `hcl:"archives" type:"object, list or map" doc:"{ url, sha256 }, a list of such that are laid over each other, or a map from platforms such as \"linux-amd64\" to either."`
+	Strip      engine.Value      `hcl:"strip" type:"number or string" doc:"What to drop of the paths in archives, as for a fetch."`
+	Bin        string            `hcl:"bin" default:"\"bin\"" doc:"Directory of the programs of archives."`
+	Env        map[string]string `hcl:"env" doc:"Variables for the runs that use it, beside those of its kind. $${ROOT} stands for the place of its tree."`
 }
 
-// goRegistry is what a toolchain of Go needs of the registry go.
-type goRegistry interface {
-	registry.Resolver
-	// H1 returns the checksum of what address names, "" where the checksum database is not to be asked.
-	H1(ctx context.Context, address string) (string, error)
-	// Versions returns the versions of a module that its list names, ascending.
-	Versions(ctx context.Context, module string) ([]string, error)
-}
-
-const goToolchain = "golang.org/toolchain"
+// platform is this machine in pins and in archives.
+const platform = runtime.GOOS + "-" + runtime.GOARCH
 
 // toolWorkers is how many files of a toolchain are stored at a time.
 const toolWorkers = 4
 
-// Plan implements Spec. The checksum is asked for first, once, and pinned; so the result is keyed by content like any download.
+// Plan implements Spec. What a version stands for, and its checksums, are asked for first, once, and pinned; so the result is keyed by
+// content like any download.
 func (r *Toolchain) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
-	if r.Kind != "go" {
-		return nil, &engine.InvalidError{Err: fmt.Errorf("kind: unknown kind of toolchain %q: only \"go\" is there yet", r.Kind)}
+	if err := r.check(); err != nil {
+		return nil, &engine.InvalidError{Err: err}
 	}
-	version := strings.TrimPrefix(r.Version, "go")
-	if version == "" || strings.ContainsAny(version, "/@ ") {
-		return nil, &engine.InvalidError{Err: fmt.Errorf("version: %q is not a version of Go, such as 1.25.0", r.Version)}
+	switch r.Kind {
+	case "go":
+		return r.planGo(ctx, rt, self)
+	case "node":
+		return r.planNode(ctx, rt, self)
+	case "rust":
+		return r.planRust(ctx, rt, self)
+	case "zig":
+		return r.planZig(ctx, rt, self)
+	case "archive":
+		return r.planArchive(ctx, rt, self)
 	}
-	moduleVersion := "v0.0.1-go" + version + "." + runtime.GOOS + "-" + runtime.GOARCH
-	f := &fetch{
-		rt: rt, self: self, urls: []string{"go:" + goToolchain + "@" + moduleVersion + ".zip"}, timeout: r.Timeout, most: maxDownload, name: treeName, tool: true,
-		unpack: &archive.Options{Format: archive.Zip, Prefix: goToolchain + "@" + moduleVersion, Workers: toolWorkers},
-		refine: refineGo, shape: "go toolchain",
-		facts: map[string]string{
-			"version": version, "bin": "bin",
-			"env": `{"CGO_ENABLED":"0","GOFLAGS":"-mod=mod","GOPROXY":"off","GOROOT":"${ROOT}","GOTOOLCHAIN":"local"}`,
-		},
+	return nil, &engine.InvalidError{Err: fmt.Errorf("kind: unknown kind of toolchain %q", r.Kind)}
+}
+
+// check refuses attributes that this kind has no use for, and variables that none can be named.
+func (r *Toolchain) check() error {
+	archive := r.Kind == "archive"
+	switch {
+	case r.Version == "" && !archive:
+		return fmt.Errorf("version: a toolchain of kind %q needs one, such as \"latest\"", r.Kind)
+	case archive && r.Archives == nil:
+		return errors.New(`archives: a toolchain of kind "archive" needs them`)
+	case !archive && (r.Archives != nil || r.Strip != nil || r.Bin != ""):
+		return fmt.Errorf("archives, strip and bin are for kind \"archive\", not %q", r.Kind)
+	case len(r.Components) > 0 && r.Kind != "rust" && r.Kind != "node":
+		return fmt.Errorf("components: a toolchain of kind %q has none", r.Kind)
 	}
-	if f.timeout == 0 {
-		f.timeout = fetchTimeout
-	}
-	if err := f.usePin(); err != nil {
-		return nil, err
-	}
-	if f.want.isZero() {
-		if err := r.ask(ctx, f, version); err != nil {
-			return nil, err
+	for name := range r.Env {
+		if badName(name) || name == "PATH" {
+			return fmt.Errorf("env: %q can't be set: it is no name of a variable, or the one that bin is for", name)
 		}
 	}
-	return f.plan(ctx, engine.Plan{Action: f, Pool: engine.NetPool, Pools: r.Pool, Retries: r.retries(netRetries), Shape: engine.OutSpec{Path: f.name, Dir: true}, Ahead: sizeOf})
+	return nil
 }
 
-// ask learns the checksum of f from the checksum database and pins it. It leaves f without one where the database is not to be asked.
-func (r *Toolchain) ask(ctx context.Context, f *fetch, version string) error {
-	reg, ok := f.rt.Registries["go"].(goRegistry)
-	if !ok {
-		return &engine.InvalidError{Err: errors.New("kind: there is no registry go")}
+// environment is the fact env: own, which the kind needs, and what the target adds.
+func (r *Toolchain) environment(own map[string]string) string {
+	all := map[string]string{}
+	for _, m := range []map[string]string{own, r.Env} {
+		for name, value := range m {
+			all[name] = value
+		}
 	}
-	q := &h1Question{reg: reg, address: f.urls[0], version: version, timeout: r.Timeout}
-	o := f.self.View.Perform(ctx, "checksum of "+f.urls[0], &engine.Plan{Action: q, Pool: engine.NetPool, Pools: r.Pool, Retries: r.retries(netRetries)})
+	text, _ := json.Marshal(all) // strings only
+	return string(text)
+}
+
+// timeout is that of an attempt.
+func (r *Toolchain) timeout() time.Duration {
+	if r.Timeout == 0 {
+		return fetchTimeout
+	}
+	return r.Timeout
+}
+
+// ask returns the answer to a question about the outside world, which is pinned under request.
+func (r *Toolchain) ask(ctx context.Context, rt *Runtime, self Self, request string, answer func(ctx context.Context) (string, error)) (string, error) {
+	label := self.Instance.Target.Label
+	if pinned, ok := rt.Pins.Pin(label, request); ok {
+		return pinned, nil
+	}
+	q := &toolQuestion{answer: answer, timeout: r.Timeout}
+	o := self.View.Perform(ctx, "what is "+request, &engine.Plan{Action: q, Pool: engine.NetPool, Pools: r.Pool, Retries: r.retries(netRetries)})
 	if o.Err != nil {
-		return o.Err
+		return "", o.Err
 	}
-	h1 := o.Result.Facts["h1"]
-	if h1 == "" {
-		return nil
+	text := o.Result.Facts["answer"]
+	if text == "" {
+		return "", nil
 	}
-	want, err := parseChecksum(h1)
-	if err != nil {
-		return err
-	}
-	f.want = want
-	return f.rt.Pins.SetPin(f.self.Instance.Target.Label, f.request(), h1)
+	return text, rt.Pins.SetPin(label, request, text)
 }
 
-// An h1Question is the action that asks for a checksum. Its result is never stored: what lasts is the pin.
-type h1Question struct {
-	reg     goRegistry
-	address string
-	version string
+// A toolQuestion is the action that asks for what is pinned. Its result is never stored: what lasts is the pin.
+type toolQuestion struct {
+	answer  func(ctx context.Context) (string, error)
 	timeout time.Duration
 }
 
-func (q *h1Question) Key() engine.Key  { return engine.Key{} }
-func (q *h1Question) Preimage() []byte { return nil }
+func (q *toolQuestion) Key() engine.Key  { return engine.Key{} }
+func (q *toolQuestion) Preimage() []byte { return nil }
 
-func (q *h1Question) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
+func (q *toolQuestion) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
 	ctx, done := withTimeout(ctx, q.timeout)
-	h1, err := q.reg.H1(ctx, q.address)
-	if engine.ClassOf(err) == engine.ClassUnavailable && err != nil {
-		err = q.unknown(ctx, err)
-	}
+	answer, err := q.answer(ctx)
 	if err := done(err); err != nil {
 		return nil, err
 	}
-	return &engine.Result{Facts: map[string]string{"h1": h1}}, nil
+	return &engine.Result{Facts: map[string]string{"answer": answer}}, nil
 }
 
-// unknown returns the error for a version that is not there, with those that are and resemble it.
-func (q *h1Question) unknown(ctx context.Context, cause error) error {
-	text := fmt.Sprintf("no Go toolchain %s for %s/%s", q.version, runtime.GOOS, runtime.GOARCH)
-	if all, err := q.reg.Versions(ctx, goToolchain); err == nil {
-		if near := nearVersions(all, q.version); len(near) > 0 {
-			text += "; there are " + strings.Join(near, ", ")
+// A toolAnswer is what a version stands for, as it is pinned.
+type toolAnswer struct {
+	Version string     `json:"version"`
+	Files   []toolFile `json:"files"`
+}
+
+// A toolFile is an archive of a toolchain. Its checksum is written as in a pin; its address names no mirror.
+type toolFile struct {
+	Name     string `json:"name,omitempty"`
+	Address  string `json:"address"`
+	Checksum string `json:"checksum"`
+}
+
+// askFiles is ask for a question whose answer is a toolAnswer.
+func (r *Toolchain) askFiles(ctx context.Context, rt *Runtime, self Self, request string, answer func(ctx context.Context) (*toolAnswer, error)) (*toolAnswer, error) {
+	text, err := r.ask(ctx, rt, self, request, func(ctx context.Context) (string, error) {
+		a, err := answer(ctx)
+		if err != nil {
+			return "", err
 		}
-	}
-	return &engine.UnavailableError{Err: fmt.Errorf("%s: %w", text, cause)}
-}
-
-// nearVersions returns up to five of the toolchains for this machine that resemble version, the latest last: those with the longest
-// common beginning.
-func nearVersions(all []string, version string) []string {
-	var here []string
-	for _, v := range all {
-		v, ok := strings.CutPrefix(v, "v0.0.1-go")
-		v, ok2 := strings.CutSuffix(v, "."+runtime.GOOS+"-"+runtime.GOARCH)
-		if ok && ok2 {
-			here = append(here, v)
-		}
-	}
-	slices.SortFunc(here, compareGo)
-	slices.SortStableFunc(here, func(a, b string) int { return common(b, version) - common(a, version) })
-	longest := 0
-	if len(here) > 0 {
-		longest = common(here[0], version)
-	}
-	here = slices.DeleteFunc(here, func(v string) bool { return common(v, version) < longest })
-	return here[max(0, len(here)-5):]
-}
-
-func common(a, b string) int {
-	n := 0
-	for n < min(len(a), len(b)) && a[n] == b[n] {
-		n++
-	}
-	return n
-}
-
-// compareGo orders versions of Go by their numbers.
-func compareGo(a, b string) int {
-	split := func(s string) []string { return strings.FieldsFunc(s, func(r rune) bool { return r == '.' }) }
-	return slices.CompareFunc(split(a), split(b), func(x, y string) int {
-		if len(x) != len(y) {
-			return len(x) - len(y)
-		}
-		return strings.Compare(x, y)
+		data, err := json.Marshal(a)
+		return string(data), err
 	})
+	if err != nil {
+		return nil, err
+	}
+	var a toolAnswer
+	if err := json.Unmarshal([]byte(text), &a); err != nil || a.Version == "" || len(a.Files) == 0 {
+		return nil, errors.Join(fmt.Errorf("the pinned answer for %s is none", request), err)
+	}
+	return &a, nil
 }
 
-// refineGo does to the tree of a toolchain what the go command does after unpacking one: zip files of modules have no permissions, and
-// a module can't hold go.mod files of others, so they are there as _go.mod.
-func refineGo(entries []cas.Entry) []cas.Entry {
-	hidden := slices.ContainsFunc(entries, func(e cas.Entry) bool { return e.Path == "src/_go.mod" })
-	for i, e := range entries {
-		if e.Kind != cas.FileEntry {
-			continue
-		}
-		dir, name := path.Split(e.Path)
-		if strings.HasPrefix(dir, "bin/") || strings.HasPrefix(dir, "pkg/tool/") || strings.HasPrefix(dir, "lib/") && isExec(name) {
-			entries[i].Executable = true
-		}
-		if hidden && name == "_go.mod" {
-			e.Path = dir + "go.mod"
-			entries = append(entries, e)
+// pickVersion returns the one of all that want stands for: itself, the highest in a range, or the highest of all for "latest". Those that
+// are no versions of a release are taken only by name.
+func pickVersion(what, want string, all []string) (string, error) {
+	if slices.Contains(all, want) {
+		return want, nil
+	}
+	text := want
+	if want == "latest" {
+		text = "*"
+	}
+	allowed, err := semver.NewConstraint(text)
+	if err != nil {
+		return "", &engine.InvalidError{Err: fmt.Errorf("version: %q is no version of %s, no range, and not \"latest\"", want, what)}
+	}
+	best, found := (*semver.Version)(nil), ""
+	for _, v := range all {
+		if sv, err := semver.NewVersion(v); err == nil && allowed.Check(sv) && sv.Prerelease() == "" && (best == nil || sv.GreaterThan(best)) {
+			best, found = sv, v
 		}
 	}
-	return entries
-}
-
-// isExec reports whether name is that of a program which runs others, such as go_js_wasm_exec.
-func isExec(name string) bool {
-	ok, _ := path.Match("go_?*_?*_exec", name)
-	return ok
+	if found == "" {
+		text := fmt.Sprintf("no %s %s for %s", what, want, platform)
+		if len(all) > 0 {
+			text += "; there are " + strings.Join(nearVersions(all, want), ", ")
+		}
+		return "", &engine.UnavailableError{Err: errors.New(text)}
+	}
+	return found, nil
 }

@@ -60,7 +60,7 @@ func worldCommand(least int, do func(*testscript.TestScript, *fakeWorld, []strin
 }
 
 // addPackage adds a package with one file: package REGISTRY NAME VERSION [WORD…], where a WORD is yanked=WHY, section=S, arch=A, depends=D,
-// tag=T, downloads=N, unchecked or wheel.
+// tag=T, downloads=N, program=PATH, unchecked or wheel.
 func addPackage(ts *testscript.TestScript, f *fakeWorld, args []string) {
 	p := fakes.Package{Name: args[1], Version: args[2], Files: map[string]string{"text": args[1] + " " + args[2] + "\n"}}
 	for _, word := range args[3:] {
@@ -80,6 +80,8 @@ func addPackage(ts *testscript.TestScript, f *fakeWorld, args []string) {
 			p.Downloads = n
 		case "tag":
 			p.Tag = value
+		case "program":
+			p.Files[value] = "#!/bin/sh\necho I am " + args[1] + " " + args[2] + "\n"
 		case "unchecked":
 			p.Unchecked = true
 		case "wheel":

@@ -42,9 +42,8 @@ var commonAttrs = []string{"description", "for_each", "matrix", "private", "tags
 
 // laterAttrs are attributes of the language that this version does not have.
 var laterAttrs = map[string][]string{
-	"run":       {"depfile"},
-	"toolchain": {"archives", "bin", "components", "env"},
-	"collate":   {"template"},
+	"run":     {"depfile"},
+	"collate": {"template"},
 }
 
 // An exclusion is a set of attributes of which a target has one, or, unless one is needed, none.
