@@ -155,19 +155,21 @@ func (s *Shared) done(t *sharedTree) {
 	t.once.Lock()
 	s.leave(t)
 	t.once.Unlock()
-	for s.tooMuch() {
-		s.mu.Lock()
-		oldest := s.unused.Front().Value.(*sharedTree)
-		s.takeFromUnused(oldest)
-		s.mu.Unlock()
+	for oldest := s.tooMuch(); oldest != nil; oldest = s.tooMuch() {
 		s.remove(oldest)
 	}
 }
 
-func (s *Shared) tooMuch() bool {
+// tooMuch takes what was not used for longest from what nobody uses, if that is more than is kept; else it returns nil.
+func (s *Shared) tooMuch() *sharedTree {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.bytes > s.most && s.unused.Len() > 0
+	if s.bytes <= s.most || s.unused.Len() == 0 {
+		return nil
+	}
+	oldest := s.unused.Front().Value.(*sharedTree)
+	s.takeFromUnused(oldest)
+	return oldest
 }
 
 // leave counts one user less. T.once is held.

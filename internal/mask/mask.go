@@ -1,6 +1,6 @@
 // Package mask finds and hides secrets in streams of bytes. Make Patterns of the values with New, then wrap a writer with Writer, which
 // writes Stars for whatever matches, or let a Finder read what must hold none. A value is found as it is, line by line if it has several, in
-// base64 wherever it stands in what is encoded, URL-encoded, and as a JSON string. What was compressed, encrypted or split up is not found.
+// base64 wherever it stands in what is encoded, also cut into lines, URL-encoded, and as a JSON string. What was compressed, encrypted or split up is not found.
 package mask
 
 import (
@@ -24,51 +24,102 @@ const minLine = 8
 
 // Patterns are the forms of some values. They may be used concurrently.
 type Patterns struct {
-	forms   [][]byte // the longest first
+	forms   []form // the longest first
 	begins  [256]bool
-	longest int
+	longest int // bytes that a form can take, line ends included
+}
+
+// A form is one way to write a value.
+type form struct {
+	text  []byte
+	lines bool // line ends may stand anywhere in it
+}
+
+// minWidth is the length of the shortest lines, in characters, into which base64 is cut: PEM has 64, MIME 76.
+const minWidth = 60
+
+// most returns how many bytes f can take.
+func (f form) most() int {
+	if !f.lines {
+		return len(f.text)
+	}
+	return len(f.text) + len("\r\n")*(len(f.text)/minWidth+1)
+}
+
+// match returns how long the beginning of p is that is f; 0 if there is none.
+func (f form) match(p []byte) int {
+	if bytes.HasPrefix(p, f.text) {
+		return len(f.text)
+	}
+	if !f.lines {
+		return 0
+	}
+	n := 0
+	for _, b := range f.text {
+		for n > 0 && n < len(p) && (p[n] == '\r' || p[n] == '\n') {
+			n++
+		}
+		if n >= min(len(p), f.most()) || p[n] != b {
+			return 0
+		}
+		n++
+	}
+	return n
 }
 
 // New returns the patterns of values; those that are shorter than MinLength have none.
 func New(values []string) *Patterns {
-	found := make(map[string]bool)
+	found := make(map[string]bool) // whether there may be line ends in it
 	for _, v := range values {
-		for _, form := range forms(v) {
-			if len(form) >= MinLength {
-				found[form] = true
-			}
+		for _, text := range forms(v) {
+			found[text] = false
+		}
+	}
+	for _, v := range values {
+		for _, text := range encoded(v) {
+			found[text] = true
 		}
 	}
 	p := &Patterns{}
-	for form := range found {
-		p.forms = append(p.forms, []byte(form))
-		p.begins[form[0]] = true
-		p.longest = max(p.longest, len(form))
+	for text, lines := range found {
+		if len(text) < MinLength {
+			continue
+		}
+		f := form{[]byte(text), lines}
+		p.forms = append(p.forms, f)
+		p.begins[text[0]] = true
+		p.longest = max(p.longest, f.most())
 	}
-	slices.SortFunc(p.forms, func(a, b []byte) int {
-		if n := len(b) - len(a); n != 0 {
+	slices.SortFunc(p.forms, func(a, b form) int {
+		if n := len(b.text) - len(a.text); n != 0 {
 			return n
 		}
-		return bytes.Compare(a, b)
+		return bytes.Compare(a.text, b.text)
 	})
 	return p
 }
 
-// forms are the ways in which v may be written.
+// forms are the ways in which v may be written, but for base64.
 func forms(v string) []string {
 	all := []string{v, url.QueryEscape(v), url.PathEscape(v), lowerEscapes(url.QueryEscape(v))}
 	if quoted, err := json.Marshal(v); err == nil {
 		all = append(all, strings.Trim(string(quoted), `"`))
 	}
-	if len(v) >= MinLength {
-		for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
-			all = append(all, inBase64(e, v)...)
-		}
-	}
 	for line := range strings.Lines(v) {
 		if line = strings.TrimRight(line, "\r\n"); line != v && len(line) >= minLine {
 			all = append(all, line)
 		}
+	}
+	return all
+}
+
+// encoded are the ways in which v may be written in base64.
+func encoded(v string) (all []string) {
+	if len(v) < MinLength {
+		return nil
+	}
+	for _, e := range []*base64.Encoding{base64.StdEncoding, base64.URLEncoding} {
+		all = append(all, inBase64(e, v)...)
 	}
 	return all
 }
@@ -101,9 +152,9 @@ func (ps *Patterns) match(p []byte) int {
 	if !ps.begins[p[0]] {
 		return 0
 	}
-	for _, form := range ps.forms {
-		if bytes.HasPrefix(p, form) {
-			return len(form)
+	for _, f := range ps.forms {
+		if n := f.match(p); n > 0 {
+			return n
 		}
 	}
 	return 0

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -71,6 +72,35 @@ func TestLinesOfAKeyAreSecretsToo(t *testing.T) {
 	_ = w.Close()
 	if out.String() != "line 2: ***, line 3: abc\n" {
 		t.Errorf("%q", out.String())
+	}
+}
+
+// base64 and openssl cut what they print into lines, wherever the pieces end that are written.
+func TestBase64InLines(t *testing.T) {
+	secret := strings.Repeat("long-token/0123456789", 12)
+	p := New([]string{secret})
+	for _, width := range []int{60, 64, 76} {
+		for before := range 80 {
+			text := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("u", before) + secret))
+			for _, end := range []string{"\n", "\r\n"} {
+				var lines strings.Builder
+				for line := range slices.Chunk([]byte(text), width) {
+					lines.Write(line)
+					lines.WriteString(end)
+				}
+				var out bytes.Buffer
+				w, f := p.Writer(&out), p.Finder()
+				for piece := range slices.Chunk([]byte(lines.String()), 1+before) {
+					_, _ = w.Write(piece)
+					_, _ = f.Write(piece)
+				}
+				_ = w.Close()
+				// The digits in the middle of the text are those of the secret.
+				if middle := text[len(text)/2 : len(text)/2+20]; !f.Found() || strings.Contains(strings.ReplaceAll(out.String(), end, ""), middle) {
+					t.Fatalf("%d columns after %d bytes: found %v, %q", width, before, f.Found(), out.String())
+				}
+			}
+		}
 	}
 }
 

@@ -133,6 +133,7 @@ type box struct {
 	root   func() // gives back the tree that is its root directory; nil if there is none
 	number int
 	user   int // the user of commands outside of the box
+	closed bool
 }
 
 // buildUsers is the first of the users that commands get if we are root: one for each box, whom nobody else uses.
@@ -174,8 +175,11 @@ func (bs *boxes) free(number int) {
 // maxRooted is how many boxes without the host's system are kept: each has a system of its own.
 const maxRooted = 8
 
-// give keeps b for the next command of its kind.
+// give keeps b for the next command of its kind, unless it is closed.
 func (bs *boxes) give(b *box) {
+	if b.closed {
+		return
+	}
 	bs.mu.Lock()
 	bs.idle = append(bs.idle, b)
 	rooted := func(b *box) bool { return b.kind.system != engine.SystemHost }
@@ -310,7 +314,9 @@ func (b *box) close() {
 	_ = unix.Close(b.socket)
 	if b.memory >= 0 {
 		_ = unix.Close(b.memory)
+		b.memory = -1
 	}
+	b.closed = true
 	late := time.AfterFunc(dieLate, func() { _ = b.cmd.Process.Kill() })
 	defer late.Stop()
 	_ = b.cmd.Wait() // how it ends does not matter
@@ -446,13 +452,18 @@ func (r *run) executeBoxed(ctx context.Context, limit context.Context, s *stream
 		}
 		rep, ended, err = r.box.do(limit, order, files)
 		broken = err != nil
+		if ended && errors.Is(err, errBoxEnded) { // mostly by us, because it could not end so many processes soon enough
+			rep, err = &report{}, nil // the command has had its time
+		}
 		s.out.w.Close()
 		s.err.w.Close()
 		return err
 	})
 	if broken {
 		r.boxes.drop(r.box)
-		r.box = nil
+		if err != nil {
+			r.box = nil
+		}
 	}
 	res := &engine.Result{Took: time.Since(begun)}
 	switch {

@@ -10,7 +10,9 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -370,6 +372,39 @@ func TestNothingOutlivesItsCommand(t *testing.T) {
 			t.Errorf("%s: %d processes live on", test.name, left)
 		}
 	}
+}
+
+// A box may be unable to end a command whose time is over, as one with thousands of processes on a busy machine. Then the box itself is ended; the
+// outcome is that of the command all the same, with the outs that it made.
+func TestTimeoutThatTheBoxDoesNotSurvive(t *testing.T) {
+	w := fullOnly(t)
+	mark := fmt.Sprintf("%d.8888", 300000+os.Getpid())
+	c := outs(sh("echo some > o; trap 'echo > asked' TERM; (trap '' TERM; sleep "+mark+") & while :; do sleep 0.01 || :; done"), "o")
+	c.Timeout = 300 * time.Millisecond
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		for asked, end := false, time.Now().Add(10*time.Second); !asked && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			found, _ := filepath.Glob(filepath.Join(w.dir, "run-*", "work", "asked"))
+			asked = len(found) > 0
+		}
+		children, _ := filepath.Glob("/proc/self/task/*/children")
+		for _, list := range children {
+			pids, _ := os.ReadFile(list)
+			for pid := range strings.FieldsSeq(string(pids)) {
+				n, _ := strconv.Atoi(pid)
+				_ = syscall.Kill(n, syscall.SIGKILL)
+			}
+		}
+	})
+	r := w.run(c)
+	killing.Wait()
+	if r.Status != engine.Timeout || len(r.Outs) != 1 {
+		t.Errorf("%v with %d outs: %s", r.Status, len(r.Outs), w.read(r.Log))
+	}
+	if n := processes(mark); n > 0 {
+		t.Errorf("%d processes live on", n)
+	}
+	w.passes(sh("true"))
 }
 
 // processes counts those with word in their command line.
