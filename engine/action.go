@@ -61,6 +61,8 @@ type Plan struct {
 	// same for too long to wait any longer.
 	mode     LookupMode
 	unleased bool
+	// replaces is set if what is stored gives way to the new result, even if that one is no better: it was asked for.
+	replaces bool
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
 	// Notes are passed on to the outcome: what is known beside the result and must not be stored with it.

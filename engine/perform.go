@@ -80,7 +80,7 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 	// What is downloaded under a key is named by its content: another download could bring nothing new.
 	if p.Fresh || b.opts.Again && p.Pool != NetPool {
 		if _, done := b.fresh.LoadOrStore(key, true); !done {
-			p.mode = LookupBypass
+			p.mode, p.replaces = LookupBypass, true
 		}
 	}
 	for {
@@ -128,7 +128,11 @@ func (b *Build) lookup(ctx context.Context, v *view, name string, p *Plan) (a *a
 func (b *Build) record(ctx context.Context, v *view, p *Plan, a *answer) {
 	defer a.release()
 	b.durations.learn(v.node.target.Label, a.took)
-	err := b.opts.Cache.Record(context.WithoutCancel(ctx), Record{Key: p.Action.Key(), Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
+	ctx = context.WithoutCancel(ctx)
+	if p.replaces {
+		_ = b.opts.Cache.Withdraw(ctx, p.Action.Key()) // if that fails, so does Record
+	}
+	err := b.opts.Cache.Record(ctx, Record{Key: p.Action.Key(), Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
 	if err != nil && b.unstored.Add(1) == 1 {
 		// What was found out holds for this build; only later ones have to find it out again. How many there are is told at the end.
 		b.warn(v.node.target, "a result could not be stored, and will have to be found out again: "+err.Error())

@@ -59,8 +59,8 @@ func findCgroups() (*cgroups, error) {
 	return nil, why
 }
 
-// candidates returns what could do, the best first: the group that this process is in, then the one above it, where its siblings are; first
-// of version 2, then of version 1.
+// candidates returns what could do, the best first: the group of version 2 that this process is in, then the one above it, where its siblings are;
+// then those of version 1 that it is in, for its thread has to come back.
 func candidates(mountinfo, own []byte) []*cgroups {
 	paths := make(map[string]string) // controller, or "" for version 2, to the path of our group
 	for line := range strings.Lines(string(own)) {
@@ -72,8 +72,8 @@ func candidates(mountinfo, own []byte) []*cgroups {
 			paths[c] = parts[2]
 		}
 	}
-	var two []*cgroups
-	one := [2]map[string]string{{}, {}}
+	var all []*cgroups
+	one := make(map[string]string)
 	scan := bufio.NewScanner(bytes.NewReader(mountinfo))
 	for scan.Scan() {
 		before, after, ok := strings.Cut(scan.Text(), " - ")
@@ -86,29 +86,23 @@ func candidates(mountinfo, own []byte) []*cgroups {
 		case "cgroup2":
 			if path, ok := paths[""]; ok {
 				at := under(path)
-				two = append(two, &cgroups{v2: at, home: at})
+				all = append(all, &cgroups{v2: at, home: at})
 				if at != where[4] {
-					two = append(two, &cgroups{v2: filepath.Dir(at), home: at})
+					all = append(all, &cgroups{v2: filepath.Dir(at), home: at})
 				}
 			}
 		case "cgroup":
 			for o := range strings.SplitSeq(what[2], ",") {
 				if path, ok := paths[o]; ok && slices.Contains(controllers, o) {
-					at := under(path)
-					one[0][o], one[1][o] = at, at
-					if at != where[4] {
-						one[1][o] = filepath.Dir(at)
-					}
+					one[o] = under(path)
 				}
 			}
 		}
 	}
-	for _, dirs := range one {
-		if dirs[memoryController] != "" {
-			two = append(two, &cgroups{v1: dirs})
-		}
+	if one[memoryController] != "" {
+		all = append(all, &cgroups{v1: one})
 	}
-	return two
+	return all
 }
 
 // try makes a group and starts a process in it.

@@ -31,12 +31,10 @@ func TestWhereControlGroupsCanBe(t *testing.T) {
 		"part of version 2":   {part, "0::/docker/abc\n", []*cgroups{{v2: "/sys/fs/cgroup", home: "/sys/fs/cgroup"}}},
 		"version 1": {memory + cpu, "4:memory:/a/b\n3:cpu,cpuacct:/\n", []*cgroups{
 			{v1: map[string]string{"memory": "/sys/fs/cgroup/memory/a/b", "cpu": "/sys/fs/cgroup/cpu,cpuacct"}},
-			{v1: map[string]string{"memory": "/sys/fs/cgroup/memory/a", "cpu": "/sys/fs/cgroup/cpu,cpuacct"}},
 		}},
 		"both": {memory + hybrid, "4:memory:/\n0::/x\n", []*cgroups{
 			{v2: "/sys/fs/cgroup/unified/x", home: "/sys/fs/cgroup/unified/x"},
 			{v2: "/sys/fs/cgroup/unified", home: "/sys/fs/cgroup/unified/x"},
-			{v1: map[string]string{"memory": "/sys/fs/cgroup/memory"}},
 			{v1: map[string]string{"memory": "/sys/fs/cgroup/memory"}},
 		}},
 		"no memory": {cpu, "3:cpu,cpuacct:/\n", nil},

@@ -43,6 +43,10 @@ func (r *run) collect(ctx context.Context, res *engine.Result) error {
 	}
 	if budget != nil {
 		r.store = budget.Store
+		if r.filled() && res.Status == engine.Pass {
+			res.Status = engine.Fail
+			fmt.Fprintf(&r.log, "cbuild: a file reached disk = %q\n", size(r.c.Disk))
+		}
 		if budget.over && res.Status == engine.Pass {
 			res.Status = engine.Fail
 			fmt.Fprintf(&r.log, "cbuild: the outs take more than disk = %q\n", size(r.c.Disk))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -99,6 +101,21 @@ func (s *budgetStore) Put(ctx context.Context, r io.Reader) (cas.Digest, error) 
 		return cas.Digest{}, fmt.Errorf("%w: it is too large", checkout.ErrContent)
 	}
 	return s.Store.Put(ctx, r)
+}
+
+// filled reports whether a file that the command left has the size of its limit: then something was not written, whatever the command says.
+func (r *run) filled() (found bool) {
+	for _, dir := range []string{r.work, filepath.Join(r.root, "tmp")} {
+		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return nil // what can't be read is not collected either
+			}
+			info, err := d.Info()
+			found = found || err == nil && info.Size() == r.c.Disk
+			return nil
+		})
+	}
+	return found
 }
 
 // size writes a number of bytes as people write sizes.

@@ -82,6 +82,12 @@ func TestFilesAreLimited(t *testing.T) {
 	if r := w.run(c); r.Status == engine.Pass {
 		t.Errorf("a file of 5 MB passed a limit of 1 MiB: %v", r.Outs)
 	}
+	// So it is if the command does not mind.
+	c = sh("head -c 5000000 /dev/zero > $TMPDIR/x || true")
+	c.Disk = 1 << 20
+	if r := w.run(c); r.Status != engine.Fail || !strings.Contains(w.read(r.Log), `a file reached disk = "1MiB"`) {
+		t.Errorf("swallowed: %v, log %q", r.Status, w.read(r.Log))
+	}
 	// Together they are too large, too.
 	c = sh("mkdir d; for i in 1 2 3 4 5; do head -c 500000 /dev/zero > d/$i; done")
 	c.Outs = []engine.OutSpec{{Path: "d", Dir: true}}
