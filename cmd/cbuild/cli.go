@@ -133,7 +133,7 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 	root.AddCommand(
 		build, c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(),
 		c.execCommand(), c.reproCommand(),
-		c.initCommand(), c.cleanCommand(), c.casCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
+		c.initCommand(), c.cleanCommand(), c.casCommand(), c.doctorCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
 	for _, cmd := range root.Commands() {

@@ -11,7 +11,7 @@ import (
 var errNotYet = errors.New("this version of cbuild does not have it")
 
 // laterVerbs are promised, and say so.
-var laterVerbs = []string{"doctor", "serve", "watch"}
+var laterVerbs = []string{"serve", "watch"}
 
 func laterCommands() (all []*cobra.Command) {
 	for _, name := range laterVerbs {
