@@ -12,9 +12,9 @@ import (
 )
 
 // A window is what a decompressor remembers of what it wrote. The header of a stream can ask for gigabytes; it gets what a stream of its
-// size can need, which is at least what `xz -6`, `xz -8` and `zstd -19` ask for, and at most what `zstd --long` does.
+// size can need, which is at least what `xz -7` and `zstd -19` ask for, and at most what `zstd --long` does.
 const (
-	minWindow = 32 << 20
+	minWindow = 16 << 20
 	maxWindow = 128 << 20
 	// windowRatio is how many times its own size a stream can mean to look back.
 	windowRatio = 16
