@@ -169,6 +169,9 @@ func checkAddress(rt *Runtime, s string) error {
 	if err != nil {
 		return fmt.Errorf("url: %w", err)
 	}
+	if _, ok := u.User.Password(); ok {
+		return errors.New("url: a password would stand in the lock file and in the store: send it in headers, or write it into a netrc")
+	}
 	switch {
 	case u.Scheme == "http" || u.Scheme == "https":
 		if u.Host == "" {

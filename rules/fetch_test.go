@@ -65,6 +65,20 @@ func sha(text string) *string {
 	return &s
 }
 
+// The address of a download is pinned and stored: a password has no place in it.
+func TestPasswordInAnAddress(t *testing.T) {
+	n := newNetwork(t)
+	for _, f := range []*rules.Fetch{{URL: "https://me:s3cret@a.example/x"}, {URL: "https://me:s3cret@a.example/x", SHA256: sha("x")}} {
+		_, err := n.planned(n.runtime(true), f)
+		if !errors.As(err, new(*engine.InvalidError)) || !strings.Contains(err.Error(), "password") || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if _, err := n.planned(n.runtime(true), &rules.Fetch{URL: "https://me@a.example/x", SHA256: sha("x")}); err != nil {
+		t.Errorf("a name: %v", err)
+	}
+}
+
 func TestFetchOfAFileInTheWorkspace(t *testing.T) {
 	n := newNetwork(t)
 	rt := n.runtime(true) // a file needs no network

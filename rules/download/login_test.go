@@ -15,8 +15,13 @@ func TestAuthorize(t *testing.T) {
 	defer other.Close()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		got = r.Header.Get("Authorization")
-		if r.URL.Path == "/npm/away" {
+		switch r.URL.Path {
+		case "/npm/away":
 			http.Redirect(w, r, other.URL, http.StatusFound)
+		case "/npm/beside":
+			http.Redirect(w, r, "/x", http.StatusFound)
+		case "/npm/below":
+			http.Redirect(w, r, "/npm/private/x", http.StatusFound)
 		}
 	}))
 	defer srv.Close()
@@ -29,6 +34,7 @@ func TestAuthorize(t *testing.T) {
 	c.Authorize(host+"/npm/private/", "Bearer two")
 	for path, want := range map[string]string{
 		"/npm": "Bearer one", "/npm/x": "Bearer one", "/npm/private/x": "Bearer two", "/npmx": "", "/": "", "/other/npm/x": "", "/npm/away": "other ",
+		"/npm/beside": "", "/npm/below": "Bearer two",
 	} {
 		got = "nothing"
 		if _, err := c.Bytes(t.Context(), download.Request{URL: srv.URL + path}); err != nil || got != want {
@@ -36,7 +42,9 @@ func TestAuthorize(t *testing.T) {
 		}
 	}
 	own := map[string]string{"Authorization": "Basic mine"}
-	if _, err := c.Bytes(t.Context(), download.Request{URL: srv.URL + "/npm/x", Headers: own}); err != nil || got != "Basic mine" {
-		t.Errorf("what the user says is not sent: %q, %v", got, err)
+	for _, path := range []string{"/npm/x", "/npm/beside"} {
+		if _, err := c.Bytes(t.Context(), download.Request{URL: srv.URL + path, Headers: own}); err != nil || got != "Basic mine" {
+			t.Errorf("%s: what the user says is not sent: %q, %v", path, got, err)
+		}
 	}
 }

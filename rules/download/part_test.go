@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"hash"
 	"io"
 	"net/http"
@@ -143,6 +144,33 @@ func TestPartsThatNothingVouchesFor(t *testing.T) {
 		}
 		check(t, part, sum)
 		_ = part.Remove()
+	}
+}
+
+// A server that knows ranges but not If-Range sends the end of whatever the file is by now, without its tag: that vouches for nothing.
+func TestRestWithoutATag(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		s, c := faults(t)
+		s.Fault("/f", faultserver.Finish(faultserver.Middle), func(x *faultserver.Exchange) {
+			rest := bytes.Clone(long[len(long)/2:])
+			if !known {
+				rest[0] ^= 1
+			}
+			_, _ = fmt.Fprintf(x, "HTTP/1.1 206 Partial Content\r\nContent-Length: %d\r\nContent-Range: bytes %d-%d/%d\r\n\r\n", len(rest), len(long)/2, len(long)-1, len(long))
+			_, _ = x.Write(rest)
+		})
+		part, sum := open(t, download.OpenParts(t.TempDir()), "x", known)
+		if err := c.Download(t.Context(), part, download.Request{URL: s.URL + "/f"}); err != nil {
+			t.Fatal(err)
+		}
+		check(t, part, sum)
+		want := 2 // with a checksum, the whole is checked anyway
+		if !known {
+			want = 3
+		}
+		if n := len(s.Requests()); n != want {
+			t.Errorf("known=%v: %d requests, want %d", known, n, want)
+		}
 	}
 }
 

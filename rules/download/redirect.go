@@ -30,6 +30,17 @@ func withHeaders(ctx context.Context, headers map[string]string) context.Context
 	return context.WithValue(ctx, headersKey{}, headers)
 }
 
+// given reports whether the user's headers have one of that name.
+func given(ctx context.Context, canonical string) bool {
+	headers, _ := ctx.Value(headersKey{}).(map[string]string)
+	for name := range headers {
+		if textproto.CanonicalMIMEHeaderKey(name) == canonical {
+			return true
+		}
+	}
+	return false
+}
+
 // checkRedirect bounds redirects, refuses to leave TLS, and keeps what is meant for one host from others: net/http drops only the
 // well-known headers, and not for sub-domains. A host that rests is not bothered by way of another either.
 func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
@@ -54,6 +65,9 @@ func (c *Client) checkRedirect(req *http.Request, via []*http.Request) error {
 		for _, name := range []string{"Authorization", "Cookie", "Referer"} {
 			req.Header.Del(name)
 		}
+		c.authorize(req)
+	} else if !given(req.Context(), "Authorization") {
+		req.Header.Del("Authorization") // what is meant for one place is not for another of the same host
 		c.authorize(req)
 	}
 	if req.URL.Host == last.URL.Host {

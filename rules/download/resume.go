@@ -143,8 +143,8 @@ func (d *piece) rest(e *exchange) error {
 	switch {
 	case !ok || r.first != d.from, r.total >= 0 && d.part.meta.Total > 0 && r.total != d.part.meta.Total:
 		return d.restart()
-	case etag != "" && e.resp.Header.Get("ETag") != "" && e.resp.Header.Get("ETag") != etag:
-		return d.restart()
+	case etag != "" && e.resp.Header.Get("ETag") != etag:
+		return d.restart() // a server that knows If-Range repeats the tag; another may have sent the end of another file
 	case d.request.Max > 0 && (r.total > d.request.Max || r.last >= d.request.Max):
 		return &tooLargeError{d.request.Max}
 	case e.resp.ContentLength >= 0 && e.resp.ContentLength != r.last-r.first+1:
