@@ -165,6 +165,9 @@ func (a *asker) items(ctx context.Context, p *Page, trail *trail, settle func() 
 			if next, err = a.next(ctx, p); err != nil {
 				return false, err
 			}
+			if err := trail.leads(p.Index, next); err != nil {
+				return false, &engine.InvalidError{Err: err}
+			}
 			if err := settle(); err != nil {
 				return false, err
 			}
@@ -337,8 +340,9 @@ func (a *asker) get(ctx context.Context, address string, headers map[string]engi
 		Wants: func(code int) bool { return wants(code) || code == http.StatusNotModified && len(conditions) > 0 },
 		Head: func(code int, h http.Header, final *url.URL) {
 			got.Status, got.Headers = code, keptHeaders(h)
-			if at := final.String(); at != address {
-				got.URL = at
+			if final.String() != address {
+				// What the next page is relative to. Its query may be a signature that is good for an hour, and would stand in the lock file.
+				got.URL = (&url.URL{Scheme: final.Scheme, Host: final.Host, Path: final.Path, RawPath: final.RawPath}).String()
 			}
 		},
 	})

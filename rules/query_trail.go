@@ -28,16 +28,23 @@ func newTrail() *trail {
 	return &trail{seed: maphash.MakeSeed(), pages: map[uint64]int{}, texts: map[uint64]bool{}, keys: map[uint64]struct{}{}}
 }
 
+// leads says what is wrong with going from a page to an address: a page that leads back is not worth keeping.
+func (t *trail) leads(from int, to string) error {
+	if n, again := t.pages[maphash.String(t.seed, to)]; again {
+		return fmt.Errorf("next: page %d leads back to page %d, %s", from, n, to)
+	}
+	return nil
+}
+
 // step notes the address of the page p.
 func (t *trail) step(p *Page) error {
-	h := maphash.String(t.seed, p.URL)
-	if n, again := t.pages[h]; again {
-		return fmt.Errorf("next: page %d leads back to page %d, %s", p.Index-1, n, p.URL)
+	if err := t.leads(p.Index-1, p.URL); err != nil {
+		return err
 	}
 	if p.Index >= maxPages {
 		return fmt.Errorf("next: there is no end after %d pages, at %s", p.Index, p.URL)
 	}
-	t.pages[h] = p.Index
+	t.pages[maphash.String(t.seed, p.URL)] = p.Index
 	t.items, t.fresh = 0, false
 	return nil
 }

@@ -73,6 +73,9 @@ func (d *Debian) release(ctx context.Context, i debianIndex) (*release, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if first := d.releases[name]; first != nil {
+		return first, nil // who asked at the same time must not mix two of them
+	}
 	d.releases[name] = r
 	return r, nil
 }
