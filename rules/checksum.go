@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"archive/zip"
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/base64"
@@ -156,14 +157,30 @@ func (h *hashes) of(function string, f *os.File) (checksum, error) {
 
 // moduleHash returns the h1: checksum of the zip file f. What is no zip file has one, too, which nothing else has.
 func moduleHash(f *os.File) (checksum, error) {
-	value, err := dirhash.HashZip(f.Name(), dirhash.Hash1)
+	info, err := f.Stat()
 	if err != nil {
-		if _, serr := f.Seek(0, io.SeekStart); serr != nil {
-			return checksum{}, serr
-		}
+		return checksum{}, err
+	}
+	value, err := hashZip(f, info.Size())
+	if err != nil {
 		return checksum{"h1", fmt.Sprintf("none, for it is no zip file (%v)", err)}, nil
 	}
 	return checksum{"h1", strings.TrimPrefix(value, "h1:")}, nil
+}
+
+// hashZip is dirhash.HashZip for a file that is open: its name may be gone.
+func hashZip(f io.ReaderAt, size int64) (string, error) {
+	z, err := zip.NewReader(f, size)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	files := make(map[string]*zip.File)
+	for _, file := range z.File {
+		names = append(names, file.Name)
+		files[file.Name] = file
+	}
+	return dirhash.Hash1(names, func(name string) (io.ReadCloser, error) { return files[name].Open() })
 }
 
 // A mismatchError says that a download is not what it should be.

@@ -82,20 +82,38 @@ func (p *Parts) Open(id string, known bool, temp string, tee Tee) (*Part, error)
 func (p *Parts) claim(part *Part, id string) bool {
 	sum := sha256.Sum256([]byte(id))
 	name := filepath.Join(p.dir, hex.EncodeToString(sum[:16]))
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	if os.IsNotExist(err) && os.MkdirAll(p.dir, 0o700) == nil {
-		f, err = os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
-	}
-	if err != nil {
-		return false
-	}
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		_ = f.Close()
-		return false
+	f, ok := lockFile(name, os.O_CREATE)
+	if !ok && os.MkdirAll(p.dir, 0o700) == nil {
+		f, ok = lockFile(name, os.O_CREATE)
 	}
 	part.file = f
-	return true
+	return ok
 }
+
+// lockFile opens a file and locks it, if nobody else has. Who removes such a file holds its lock: one that is not there any more when it is
+// locked is nobody's, and another may be in its place.
+func lockFile(name string, flag int) (f *os.File, ok bool) {
+	for range lockTries {
+		f, err := os.OpenFile(name, os.O_RDWR|flag, 0o600)
+		if err != nil {
+			return nil, false
+		}
+		if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+			_ = f.Close()
+			return nil, false
+		}
+		ours, err := f.Stat()
+		there, terr := os.Stat(name)
+		if err == nil && terr == nil && os.SameFile(ours, there) {
+			return f, true
+		}
+		_ = f.Close()
+	}
+	return nil, false
+}
+
+// lockTries is how often a file is opened that others remove meanwhile.
+const lockTries = 5
 
 // load reads what is there.
 func (p *Part) load() error {
@@ -213,13 +231,10 @@ func (p *Parts) Clean(now time.Time, maxAge time.Duration, maxBytes int64) error
 // remove removes a file that nobody writes to, and reports whether it did.
 func (p *Parts) remove(name string) bool {
 	path := filepath.Join(p.dir, name)
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
+	f, ok := lockFile(path, 0)
+	if !ok {
 		return false
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
-		return false
-	}
 	return os.Remove(path) == nil
 }

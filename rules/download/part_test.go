@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -200,6 +201,36 @@ func TestOneWriterForEachPart(t *testing.T) {
 		t.Error("a file that nobody can continue was kept")
 	}
 }
+
+// A file that is removed while another process waits to lock it is not what that one gets: what it writes would be nowhere.
+func TestAPartIsWhereItsNameIs(t *testing.T) {
+	dir := t.TempDir()
+	var writers sync.WaitGroup
+	for range 8 {
+		writers.Go(func() {
+			parts := download.OpenParts(dir)
+			for range 300 {
+				p, err := parts.Open("x", true, dir, &sink{})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				ours, err := p.File().Stat()
+				there, terr := os.Stat(p.File().Name())
+				if err != nil || terr != nil || !os.SameFile(ours, there) {
+					t.Errorf("%v, %v: it is not there any more", err, terr)
+				}
+				_ = p.Remove()
+			}
+		})
+	}
+	writers.Wait()
+}
+
+type sink struct{}
+
+func (sink) Write(p []byte) (int, error) { return len(p), nil }
+func (sink) Reset()                      {}
 
 // What came to little is not kept.
 func TestSmallPartsAreNotKept(t *testing.T) {
