@@ -41,7 +41,7 @@ var worldCommands = map[string]func(*testscript.TestScript, bool, []string){
 		ts.Check(err)
 		f.world.Answer(args[0], status)
 	}),
-	"token": worldCommand(1, func(_ *testscript.TestScript, f *fakeWorld, args []string) { f.world.Token = args[0] }),
+	"token": worldCommand(1, func(_ *testscript.TestScript, f *fakeWorld, args []string) { f.world.SetToken(args[0]) }),
 	"mirror": worldCommand(0, func(ts *testscript.TestScript, f *fakeWorld, _ []string) {
 		m := f.world.Serve()
 		f.servers = append(f.servers, m)

@@ -62,14 +62,14 @@ func TestGitHubReleases(t *testing.T) {
 func TestGitHubTokens(t *testing.T) {
 	for _, name := range []string{"GITHUB_TOKEN", "GH_TOKEN"} {
 		u := newGitHub(t, name+"=s3cr3t", "GITHUB_SERVER_URL=https://github.example")
-		u.Token = "s3cr3t"
+		u.SetToken("s3cr3t")
 		items, _, err := collect(t.Context(), registry.NewGitHub(u.options()), engine.Object{"repo": "o/r"})
 		if err != nil || len(items) != 4 {
 			t.Errorf("%s: %v, %v", name, items, err)
 		}
 	}
 	u := newGitHub(t)
-	u.Token = "s3cr3t"
+	u.SetToken("s3cr3t")
 	if _, _, err := collect(t.Context(), registry.NewGitHub(u.options()), engine.Object{"repo": "o/r"}); download.Status(err) != 401 {
 		t.Errorf("without one: %v", err)
 	}

@@ -177,30 +177,31 @@ func TestNPMConfiguration(t *testing.T) {
 // A token goes to the place that it is for, and nowhere else.
 func TestNPMTokens(t *testing.T) {
 	u := newUniverse(t)
-	u.Token = "s3cr3t-t0ken"
+	const token = "s3cr3t-t0ken"
+	u.SetToken(token)
 	u.Add("npm", npmPackages("one", "1.0.0")...)
 	host := strings.TrimPrefix(u.base, "http:")
 	for name, c := range map[string]struct {
 		rc string
 		ok bool
 	}{
-		"token":       {host + "/npm/:_authToken=" + u.Token, true},
+		"token":       {host + "/npm/:_authToken=" + token, true},
 		"whole host":  {host + "/:_authToken=${TOKEN}", true},
-		"other path":  {host + "/other/:_authToken=" + u.Token, false},
-		"other host":  {"//registry.example/:_authToken=" + u.Token, false},
+		"other path":  {host + "/other/:_authToken=" + token, false},
+		"other host":  {"//registry.example/:_authToken=" + token, false},
 		"no token":    {"", false},
-		"half a path": {host + "/np:_authToken=" + u.Token, false},
+		"half a path": {host + "/np:_authToken=" + token, false},
 	} {
 		u.files = map[string]string{"/home/user/.npmrc": c.rc}
 		m := u.machine
-		m.Env = lookup(append(u.Env(u.base), "HOME=/home/user", "TOKEN="+u.Token))
+		m.Env = lookup(append(u.Env(u.base), "HOME=/home/user", "TOKEN="+token))
 		u.Reset()
 		client := download.New(download.Options{})
 		items, _, err := collect(t.Context(), registry.NewNPM(registry.Options{Client: client, Machine: m}), engine.Object{"packages": list("one")})
 		if got := err == nil && items["one@1.0.0"] != nil; got != c.ok {
 			t.Errorf("%s: %v, %v", name, items, err)
 		}
-		if err != nil && strings.Contains(err.Error(), u.Token) {
+		if err != nil && strings.Contains(err.Error(), token) {
 			t.Errorf("%s: the error shows the token: %v", name, err)
 		}
 		for _, h := range u.Sent() {

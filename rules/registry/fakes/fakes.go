@@ -43,8 +43,6 @@ var Published = time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC)
 
 // A World is an http.Handler. All methods may be called concurrently.
 type World struct {
-	// Token, if set, must be sent with every request to npm and GitHub. Set it before the first request.
-	Token string
 	// Place, if set, is the address that answers name for downloads; else it is the one that was asked.
 	Place string
 
@@ -57,11 +55,26 @@ type World struct {
 	headers  map[string]string    // guarded by mu; what goes with a status
 	bodies   map[string]string    // guarded by mu; what is said in place of the truth, by request path or pattern
 	sent     []http.Header        // guarded by mu
+	token    string               // guarded by mu; must be sent with every request to npm and GitHub, if it is set
 }
 
 // New returns a world without packages.
 func New() *World {
 	return &World{debian: newSigner(), packages: map[string][]Package{}, counts: map[string]int{}, status: map[string]int{}, bodies: map[string]string{}}
+}
+
+// SetToken makes a token one that must be sent with every request to npm and GitHub; "" lets everybody in.
+func (w *World) SetToken(token string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.token = token
+}
+
+// admits reports whether a request has the token, if there is one.
+func (w *World) admits(r *http.Request) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.token == "" || r.Header.Get("Authorization") == "Bearer "+w.token
 }
 
 // Add adds packages to a registry.
@@ -172,7 +185,7 @@ func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	var a *answer
 	switch registry {
 	case "npm":
-		if w.Token != "" && r.Header.Get("Authorization") != "Bearer "+w.Token {
+		if !w.admits(r) {
 			http.Error(rw, "who are you?", http.StatusUnauthorized)
 			return
 		}
@@ -180,7 +193,7 @@ func (w *World) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	case "crates":
 		a = w.crates(rest, place+"/crates")
 	case "github":
-		if w.Token != "" && strings.HasPrefix(rest, "repos/") && r.Header.Get("Authorization") != "Bearer "+w.Token {
+		if strings.HasPrefix(rest, "repos/") && !w.admits(r) {
 			http.Error(rw, "who are you?", http.StatusUnauthorized)
 			return
 		}
