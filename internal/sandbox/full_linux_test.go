@@ -33,7 +33,7 @@ func TestSuiteInClassFull(t *testing.T) {
 	}
 	suite := func(t *testing.T, program string, who *syscall.SysProcAttr, tests string) {
 		t.Parallel()
-		cmd := exec.Command(program, "-test.timeout=5m", "-test.run="+tests, "-test.short="+fmt.Sprint(testing.Short()))
+		cmd := exec.Command(program, "-test.timeout=12m", "-test.run="+tests, "-test.short="+fmt.Sprint(testing.Short()))
 		cmd.Env = append(os.Environ(), "CBUILD_SANDBOX_CLASS=full", "TMPDIR="+filepath.Dir(program), "CBUILD_TEST_LOOK="+filepath.Join(filepath.Dir(program), "look"))
 		cmd.Dir = filepath.Dir(program)
 		cmd.SysProcAttr = who
