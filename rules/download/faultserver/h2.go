@@ -40,21 +40,7 @@ func NewH2(config *tls.Config, content []byte, always bool, faults ...H2Fault) *
 	for _, f := range faults {
 		left <- f
 	}
-	s.serving.Go(func() {
-		for {
-			c, err := s.listener.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.conns[c] = true
-			s.mu.Unlock()
-			s.serving.Go(func() {
-				h.serve(c, left)
-				_ = c.Close()
-			})
-		}
-	})
+	s.serving.Go(func() { s.accept(func(c net.Conn) { h.serve(c, left) }) })
 	return h
 }
 

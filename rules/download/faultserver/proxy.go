@@ -24,21 +24,7 @@ func NewProxy(user, password string, hosts map[string]string) *Proxy {
 	s := &Server{listener: listen(), done: make(chan struct{}), conns: map[net.Conn]bool{}}
 	s.URL = "http://" + s.listener.Addr().String()
 	p := &Proxy{Server: s, user: user, password: password, hosts: hosts}
-	s.serving.Go(func() {
-		for {
-			c, err := s.listener.Accept()
-			if err != nil {
-				return
-			}
-			s.mu.Lock()
-			s.conns[c] = true
-			s.mu.Unlock()
-			s.serving.Go(func() {
-				p.serve(c)
-				_ = c.Close()
-			})
-		}
-	})
+	s.serving.Go(func() { s.accept(p.serve) })
 	return p
 }
 

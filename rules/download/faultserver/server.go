@@ -76,7 +76,7 @@ func start(config *tls.Config) *Server {
 		s.URL = "https://" + s.listener.Addr().String()
 		s.listener = tls.NewListener(s.listener, config)
 	}
-	s.serving.Go(s.accept)
+	s.serving.Go(func() { s.accept(s.serve) })
 	return s
 }
 
@@ -145,7 +145,8 @@ func (s *Server) Sent(path string) int64 {
 	return s.sent[path]
 }
 
-func (s *Server) accept() {
+// accept calls serve with each connection, and closes it afterwards, until the server is closed.
+func (s *Server) accept(serve func(net.Conn)) {
 	for {
 		c, err := s.listener.Accept()
 		if err != nil {
@@ -155,7 +156,7 @@ func (s *Server) accept() {
 		s.conns[c] = true
 		s.mu.Unlock()
 		s.serving.Go(func() {
-			s.serve(c)
+			serve(c)
 			_ = c.Close()
 			s.mu.Lock()
 			delete(s.conns, c)
