@@ -47,7 +47,8 @@ type Result struct {
 type Usage struct {
 	// User and System are processor time.
 	User, System time.Duration
-	// Memory is the greatest resident size, in bytes: of all processes together where the kernel counts that, else of the largest.
+	// Memory is the greatest resident size, in bytes: of all processes together where the kernel counts that, else of the largest, if that had more than
+	// the process that started it.
 	Memory int64
 	// Sandbox is the class in which it ran, as the conditions of its record say.
 	Sandbox SandboxClass

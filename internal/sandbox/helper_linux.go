@@ -173,7 +173,7 @@ func reap(pid int) *report {
 
 // add counts what a process used, and those that it waited for.
 func (r *report) add(u *unix.Rusage) {
-	r.MaxRSS = max(r.MaxRSS, u.Maxrss<<10)
+	r.MaxRSS = max(r.MaxRSS, beyondOurs(u.Maxrss))
 	r.User += u.Utime.Nano()
 	r.System += u.Stime.Nano()
 }

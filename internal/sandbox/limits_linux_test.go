@@ -106,6 +106,15 @@ func TestWhatACommandUsedIsKnown(t *testing.T) {
 	w := newWorld(t)
 	r := w.run(sh("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 0.1"))
 	busy := r.Used.User + r.Used.System
+	if r.Used.Memory > 8<<20 {
+		t.Errorf("a small shell is said to have used %d MiB", r.Used.Memory>>20)
+	}
+	c := sh(hog)
+	c.Env = append(slices.Clone(baseEnv), "MB=300")
+	// In class none it is started by this test, whose own peak may be higher: then nothing is known.
+	if m := w.run(c).Used.Memory; (m < 300<<20 || m > 400<<20) && (m != 0 || classFull) {
+		t.Errorf("300 MiB are said to be %d", m>>20)
+	}
 	if busy <= 0 || busy > r.Took || r.Took.Seconds() < 0.1 {
 		t.Errorf("took %v, of which %v of a processor", r.Took, busy)
 	}
