@@ -7,7 +7,6 @@ import (
 	"iter"
 	"regexp"
 	"strings"
-	"sync"
 
 	"cbuild/engine"
 
@@ -17,11 +16,9 @@ import (
 // Crates is the registry crates.io, or what cargo is configured to use in its place. A page is what there is about one element of the
 // argument crates; with census, there is one start over all of them.
 type Crates struct {
-	opts  Options
-	cache cache
-
-	mu     sync.Mutex
-	config *cratesConfig // guarded by mu; nil before the first request
+	opts   Options
+	cache  cache
+	config kept[*cratesConfig]
 }
 
 // NewCrates returns the registry of crates. It asks nothing yet.

@@ -27,16 +27,12 @@ type cratesConfig struct {
 	dl    string // of downloads, with or without marks such as {crate}
 }
 
-// configuration finds the index as cargo does, and asks it where downloads are. It is kept once it is known.
+// configuration finds the index as cargo does, and asks it where downloads are.
 func (c *Crates) configuration(ctx context.Context) (*cratesConfig, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.config != nil {
-		return c.config, nil
-	}
-	if c.opts.Client.Offline() {
-		return nil, &engine.TroubleError{Err: download.ErrOffline}
-	}
+	return c.config.get(c.opts.Client, func() (*cratesConfig, error) { return c.read(ctx) })
+}
+
+func (c *Crates) read(ctx context.Context) (*cratesConfig, error) {
 	index, err := c.configured()
 	if err != nil {
 		return nil, err
@@ -57,7 +53,6 @@ func (c *Crates) configuration(ctx context.Context) (*cratesConfig, error) {
 	if own, err := url.Parse(index); err == nil && strings.HasPrefix(config.dl, own.Scheme+"://"+own.Hostname()) {
 		c.opts.Client.Declare(config.dl)
 	}
-	c.config = config
 	return config, nil
 }
 

@@ -16,10 +16,10 @@ import (
 // Debian is the registry of Debian packages, and of those that are published the same way, where apt is configured to look for them. A
 // start is an index of packages: those of a suite, a component and an architecture.
 type Debian struct {
-	opts Options
+	opts    Options
+	sources kept[[]aptSource]
 
 	mu       sync.Mutex
-	sources  []aptSource         // guarded by mu; nil before the first request
 	releases map[string]*release // guarded by mu; by suite and snapshot, as they were in this build
 }
 

@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"cbuild/engine"
-	"cbuild/rules/download"
 )
 
 // An aptSource is a place from which apt has packages.
@@ -24,17 +21,10 @@ type aptSource struct {
 
 var errNoDebian = errors.New("where are Debian packages? Set DEBIAN_MIRROR, or name a place in /etc/apt/sources.list")
 
-// configuration returns the places, in the order in which they are written: DEBIAN_MIRROR if that is set, else what apt reads. It is
-// kept once it is known.
-func (d *Debian) configuration(context.Context) ([]aptSource, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.sources != nil {
-		return d.sources, nil
-	}
-	if d.opts.Client.Offline() {
-		return nil, &engine.TroubleError{Err: download.ErrOffline}
-	}
+// configuration returns the places, in the order in which they are written: DEBIAN_MIRROR if that is set, else what apt reads.
+func (d *Debian) configuration() ([]aptSource, error) { return d.sources.get(d.opts.Client, d.find) }
+
+func (d *Debian) find() ([]aptSource, error) {
 	found, err := d.read()
 	if err != nil {
 		return nil, err
@@ -45,7 +35,6 @@ func (d *Debian) configuration(context.Context) ([]aptSource, error) {
 	for _, s := range found {
 		d.opts.Client.Declare(s.base)
 	}
-	d.sources = found
 	return found, nil
 }
 
@@ -162,7 +151,7 @@ func armored(value string) string {
 // bases returns the addresses of the archives that have a suite ("" for all), those whose configuration names it first: an archive has
 // more suites than those that a machine uses.
 func (d *Debian) bases(ctx context.Context, suite, snapshot string) ([]string, error) {
-	sources, err := d.configuration(ctx)
+	sources, err := d.configuration()
 	if err != nil {
 		return nil, err
 	}
@@ -208,13 +197,11 @@ func (d *Debian) snapshotBases(_ context.Context, snapshot string) ([]string, er
 // keys returns what signs the releases of an archive: files with keys, or keys themselves.
 func (d *Debian) keys(at string) ([]string, error) {
 	var names []string
-	d.mu.Lock()
-	for _, s := range d.sources {
+	for _, s := range d.sources.peek() {
 		if s.base == at {
 			names = append(names, s.signedBy...)
 		}
 	}
-	d.mu.Unlock()
 	if len(names) > 0 {
 		return names, nil
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"strings"
-	"sync"
 
 	"cbuild/engine"
 	"cbuild/rules/download"
@@ -30,11 +29,9 @@ type GoOptions struct {
 // Go is the registry of Go modules: module proxies, as the go command is configured to use them, and the checksum database. A page is
 // what there is about one element of the argument modules.
 type Go struct {
-	opts GoOptions
-	sums sums
-
-	mu     sync.Mutex
-	config *goConfig // guarded by mu; nil before the first request
+	opts   GoOptions
+	sums   sums
+	config kept[*goConfig]
 }
 
 // NewGo returns the registry of Go modules. It asks nothing yet.

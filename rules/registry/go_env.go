@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"cbuild/engine"
 	"cbuild/rules/download"
 
 	"golang.org/x/mod/module"
@@ -49,16 +48,12 @@ func GoCommand(ctx context.Context, names []string) (map[string]string, error) {
 	return values, nil
 }
 
-// configuration returns what the environment says, asking the go command for the rest. It is kept once it is known.
+// configuration returns what the environment says, asking the go command for the rest.
 func (g *Go) configuration(ctx context.Context) (*goConfig, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.config != nil {
-		return g.config, nil
-	}
-	if g.opts.Client.Offline() {
-		return nil, &engine.TroubleError{Err: download.ErrOffline} // before a program is started for nothing
-	}
+	return g.config.get(g.opts.Client, func() (*goConfig, error) { return g.read(ctx) })
+}
+
+func (g *Go) read(ctx context.Context) (*goConfig, error) {
 	values := map[string]string{}
 	for _, name := range goVariables {
 		if v, ok := g.opts.Env(name); ok && v != "" {
@@ -78,7 +73,6 @@ func (g *Go) configuration(ctx context.Context) (*goConfig, error) {
 	if fields := strings.Fields(c.sumDB); len(fields) == 2 {
 		g.opts.Client.Declare(fields[1])
 	}
-	g.config = c
 	return c, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
-	"sync"
 
 	"cbuild/engine"
 
@@ -17,10 +16,8 @@ import (
 // NPM is the registry of npm packages, where npm is configured to look for them. A page is what there is about one element of the
 // argument packages.
 type NPM struct {
-	opts Options
-
-	mu     sync.Mutex
-	config *npmConfig // guarded by mu; nil before the first request
+	opts   Options
+	config kept[*npmConfig]
 }
 
 // NewNPM returns the registry of npm packages. It asks nothing yet.
@@ -161,11 +158,15 @@ func (n *NPM) one(ctx context.Context, q npmQuery) ([]engine.Item, error) {
 	return []engine.Item{v.item("", base)}, nil
 }
 
-// npmAddress is the registry-relative address of a package's archive. Place is its path in the registry where that is not the usual one.
-func npmAddress(name, version, place string) string {
+// npmAddress is the registry-relative address of a package's archive. Where that is not in the usual place, at is its path in the registry, or
+// host its path on the registry's host.
+func npmAddress(name, version, at, host string) string {
 	a := "npm:" + name + "@" + version + ".tgz"
-	if place != "" {
-		a += "?at=" + url.QueryEscape(place)
+	switch {
+	case at != "":
+		a += "?at=" + url.QueryEscape(at)
+	case host != "":
+		a += "?host=" + url.QueryEscape(host)
 	}
 	return a
 }
@@ -181,7 +182,7 @@ func usualPlace(name, version string) string {
 
 // Mirrors implements Resolver for the archives of packages.
 func (n *NPM) Mirrors(ctx context.Context, address string) ([]Mirror, error) {
-	rest, query, _ := strings.Cut(strings.TrimPrefix(address, "npm:"), "?at=")
+	rest, query, _ := strings.Cut(strings.TrimPrefix(address, "npm:"), "?")
 	name, ok := strings.CutSuffix(rest, ".tgz")
 	at := strings.LastIndexByte(name, '@')
 	if !ok || at <= 0 || !validNPMName(name[:at]) {
@@ -191,18 +192,26 @@ func (n *NPM) Mirrors(ctx context.Context, address string) ([]Mirror, error) {
 	if _, err := semver.StrictNewVersion(version); err != nil {
 		return nil, &engine.InvalidError{Err: fmt.Errorf("%q: %w", address, err)}
 	}
-	place, err := url.QueryUnescape(query)
-	if err != nil || place != "" && !cleanPath(place) {
-		return nil, &engine.InvalidError{Err: fmt.Errorf("%q: the path of the archive is none", address)}
-	}
-	if place == "" {
+	where, escaped, _ := strings.Cut(query, "=")
+	place, err := url.QueryUnescape(escaped)
+	if query == "" {
 		place = usualPlace(name, version)
+	} else if err != nil || where != "at" && where != "host" || !cleanPath(place) {
+		return nil, &engine.InvalidError{Err: fmt.Errorf("%q: the path of the archive is none", address)}
 	}
 	c, err := n.configuration(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return []Mirror{{URL: c.registry(name) + (&url.URL{Path: place}).EscapedPath()}}, nil
+	base := c.registry(name)
+	if where == "host" {
+		u, err := url.Parse(base)
+		if err != nil {
+			return nil, err
+		}
+		base = u.Scheme + "://" + u.Host
+	}
+	return []Mirror{{URL: base + (&url.URL{Path: place}).EscapedPath()}}, nil
 }
 
 // cleanPath reports whether p is an absolute path that stays where it is.

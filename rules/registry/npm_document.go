@@ -141,21 +141,24 @@ func (v npmVersion) item(time, base string) engine.Item {
 }
 
 // address returns where the archive of v is. One beneath a path that all registries have it at is meant to be had from whichever registry
-// is asked: mirrors serve documents in which the original is named. Elsewhere in the registry at base it has an address relative to that,
-// too; in other places it is where the document says.
+// is asked: mirrors serve documents in which the original is named. Elsewhere in the registry at base, or on its host, it has an address
+// relative to that, too; on other hosts it is where the document says.
 func (v npmVersion) address(base string) engine.Value {
 	u, err := url.Parse(v.Dist.Tarball)
 	switch {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil:
 		return nil
 	case strings.HasSuffix(u.Path, usualPlace(v.Name, v.Version)):
-		return npmAddress(v.Name, v.Version, "")
+		return npmAddress(v.Name, v.Version, "", "")
 	}
 	own, err := url.Parse(base)
-	if place, ok := strings.CutPrefix(u.Path, own.Path); err == nil && own.Host == u.Host && ok && u.RawQuery == "" && cleanPath(place) {
-		return npmAddress(v.Name, v.Version, place)
+	if err != nil || own.Host != u.Host || u.RawQuery != "" || !cleanPath(u.Path) {
+		return u.String()
 	}
-	return u.String()
+	if place, ok := strings.CutPrefix(u.Path, own.Path); ok && cleanPath(place) {
+		return npmAddress(v.Name, v.Version, place, "")
+	}
+	return npmAddress(v.Name, v.Version, "", u.Path)
 }
 
 // integrity returns those of the digests in s that can be checked.

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 
-	"cbuild/engine"
 	"cbuild/rules/download"
 )
 
@@ -30,16 +29,12 @@ func (c *npmConfig) registry(name string) string {
 }
 
 // configuration reads what npm would read: the environment, the .npmrc of the workspace, that of the user, and what npm says itself
-// where they leave open which registry it is. It is kept once it is known.
+// where they leave open which registry it is.
 func (n *NPM) configuration(ctx context.Context) (*npmConfig, error) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.config != nil {
-		return n.config, nil
-	}
-	if n.opts.Client.Offline() {
-		return nil, &engine.TroubleError{Err: download.ErrOffline} // before a program is started for nothing
-	}
+	return n.config.get(n.opts.Client, func() (*npmConfig, error) { return n.read(ctx) })
+}
+
+func (n *NPM) read(ctx context.Context) (*npmConfig, error) {
 	settings, err := n.settings(ctx)
 	if err != nil {
 		return nil, err
@@ -62,7 +57,6 @@ func (n *NPM) configuration(ctx context.Context) (*npmConfig, error) {
 	for prefix, value := range npmLogins(settings) {
 		n.opts.Client.Authorize(prefix, value)
 	}
-	n.config = c
 	return c, nil
 }
 

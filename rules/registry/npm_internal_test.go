@@ -60,3 +60,24 @@ func FuzzNPMRC(f *testing.F) {
 		}
 	})
 }
+
+// Nothing of where the registry is gets into an item: what lies on its host has an address relative to it.
+func TestArchivesNameNoMirror(t *testing.T) {
+	const base = "https://mirror.example/npm"
+	for tarball, want := range map[string]any{
+		"https://mirror.example/npm/one/-/one-1.0.0.tgz":   "npm:one@1.0.0.tgz",
+		"https://original.example/one/-/one-1.0.0.tgz":     "npm:one@1.0.0.tgz",
+		"https://mirror.example/npm/files/x.tgz":           "npm:one@1.0.0.tgz?at=%2Ffiles%2Fx.tgz",
+		"https://mirror.example/npmfiles/x.tgz":            "npm:one@1.0.0.tgz?host=%2Fnpmfiles%2Fx.tgz",
+		"https://mirror.example/files/x.tgz":               "npm:one@1.0.0.tgz?host=%2Ffiles%2Fx.tgz",
+		"https://files.example/x.tgz":                      "https://files.example/x.tgz",
+		"https://me:secret@mirror.example/npm/files/x.tgz": nil,
+		"file:///etc/passwd":                               nil,
+	} {
+		v := npmVersion{Name: "one", Version: "1.0.0"}
+		v.Dist.Tarball = tarball
+		if got := v.address(base); got != want {
+			t.Errorf("%s: %v, want %v", tarball, got, want)
+		}
+	}
+}

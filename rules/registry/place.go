@@ -47,7 +47,7 @@ func (n *NPM) Places(ctx context.Context) ([]Place, error) {
 
 // Places implements Placed.
 func (d *Debian) Places(ctx context.Context) (all []Place, err error) {
-	sources, err := d.configuration(ctx)
+	sources, err := d.configuration()
 	if err != nil {
 		return nil, err
 	}

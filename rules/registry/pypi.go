@@ -16,9 +16,9 @@ import (
 type PyPI struct {
 	opts  Options
 	cache cache
+	base  kept[string] // of the index
 
 	mu     sync.Mutex
-	base   string            // guarded by mu; of the index, "" before the first request
 	places map[string]string // guarded by mu; of files that items of this build name, by address
 }
 

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	"cbuild/engine"
 	"cbuild/rules/download"
 )
 
@@ -25,17 +24,11 @@ const (
 	maxProject = 128 << 20
 )
 
-// index returns the address of the index: PIP_INDEX_URL, what a configuration of pip says, or PyPI's own. It is kept once it is known. A
-// name and password in it are sent to it, and shown nowhere.
-func (p *PyPI) index() (string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.base != "" {
-		return p.base, nil
-	}
-	if p.opts.Client.Offline() {
-		return "", &engine.TroubleError{Err: download.ErrOffline}
-	}
+// index returns the address of the index: PIP_INDEX_URL, what a configuration of pip says, or PyPI's own. A name and password in
+// it are sent to it, and shown nowhere.
+func (p *PyPI) index() (string, error) { return p.base.get(p.opts.Client, p.configured) }
+
+func (p *PyPI) configured() (string, error) {
 	m := p.opts.Machine
 	address := m.env("PIP_INDEX_URL")
 	for _, name := range p.configFiles() {
@@ -67,7 +60,6 @@ func (p *PyPI) index() (string, error) {
 		value := "Basic " + base64.StdEncoding.EncodeToString([]byte(login.Username()+":"+password))
 		p.opts.Client.Authorize(u.Host+u.Path, value)
 	}
-	p.base = b
 	return b, nil
 }
 
