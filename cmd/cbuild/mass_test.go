@@ -299,7 +299,7 @@ func TestMassAgainstOthers(t *testing.T) {
 	}
 	for _, contest := range []string{"download", "download, unpack, search, collate"} {
 		times := map[string][]time.Duration{}
-		for round := range 3 {
+		for range 3 {
 			for _, c := range contests[contest] {
 				cmd := c.cmd(t.TempDir())
 				if _, err := exec.LookPath(strings.Fields(c.name)[0]); err != nil && c.name == "aria2c" {
@@ -311,7 +311,6 @@ func TestMassAgainstOthers(t *testing.T) {
 					t.Errorf("%s: %v\n%.2000s", c.name, err, out)
 				}
 				times[c.name] = append(times[c.name], time.Since(began))
-				_ = round
 			}
 		}
 		for _, c := range contests[contest] {
