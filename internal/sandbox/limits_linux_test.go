@@ -37,7 +37,8 @@ func TestMemoryIsLimited(t *testing.T) {
 	if r.Status != engine.Pass || !strings.Contains(w.read(r.Log), "held 41943040") {
 		t.Errorf("40 MiB of 128: %v, log %q", r.Status, w.read(r.Log))
 	}
-	if used := r.Used.Memory; used < 40<<20 || used > 128<<20 {
+	// Without a group it is known only if it is more than the helper had, which here is the program of these tests.
+	if used := r.Used.Memory; (used < 40<<20 || used > 128<<20) && (used != 0 || soft == nil) {
 		t.Errorf("it used %d MiB, want 40 to 128", used>>20)
 	}
 }
