@@ -353,24 +353,6 @@ func (p processLimits) limit(pid int) {
 	}
 }
 
-// maxResident returns the peak of the memory of a process that has ended, in bytes, or of one that it waited for.
-func maxResident(s *os.ProcessState) int64 {
-	if u, ok := s.SysUsage().(*syscall.Rusage); ok {
-		return beyondOurs(u.Maxrss)
-	}
-	return 0
-}
-
-// beyondOurs returns the peak of the memory of a child in bytes, given in KiB, or 0 for one that is not known: up to the peak of this process it is
-// this process's own, whose memory the child shares until it executes its program.
-func beyondOurs(peak int64) int64 {
-	var own unix.Rusage
-	if unix.Getrusage(unix.RUSAGE_SELF, &own) != nil || peak <= own.Maxrss {
-		return 0
-	}
-	return peak << 10
-}
-
 // MachineMemory returns how much memory this machine has, in bytes; 0 if that is not known.
 func MachineMemory() int64 {
 	var info unix.Sysinfo_t

@@ -53,6 +53,7 @@ func Helper() {
 		mapper()
 	}
 	runtime.LockOSThread()
+	readPeak()
 	h := &helper{privileged: os.Getuid() == 0, offline: os.Args[1] == "offline", inputs: -1}
 	if err := h.setup(); err != nil {
 		_ = send(helperSocket, msgReady, []byte(err.Error()))
