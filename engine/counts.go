@@ -1,6 +1,9 @@
 package engine
 
-import "maps"
+import (
+	"maps"
+	"time"
+)
 
 // Counts are numbers of instances.
 type Counts struct {
@@ -8,6 +11,8 @@ type Counts struct {
 	Classes map[Class]int
 	// Cached counts results by where they were taken from.
 	Cached map[Cached]int
+	// Took is how long the executions of all results took together, those of earlier builds too.
+	Took time.Duration
 }
 
 func newCounts() *Counts {
@@ -19,6 +24,7 @@ func (c *Counts) add(o *Outcome) {
 	c.Classes[o.Class()]++
 	if o.Result != nil {
 		c.Cached[o.Cached]++
+		c.Took += o.Result.Took
 	}
 }
 
@@ -38,6 +44,7 @@ func (b *Build) Sum(labels ...Label) Counts {
 			continue
 		}
 		sum.Total += c.Total
+		sum.Took += c.Took
 		for k, n := range maps.All(c.Classes) {
 			sum.Classes[k] += n
 		}

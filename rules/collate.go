@@ -42,17 +42,17 @@ type reportFormat struct {
 	usual bool
 	// texts is set if it shows excerpts of logs, labels if it shows labels of instances: these are in no row.
 	texts, labels bool
-	new           func(io.Writer) report.Format
+	new           func(io.Writer, *collateAction) report.Format
 }
 
 var reportFormats = []reportFormat{
-	{"csv", "results.csv", true, false, false, func(w io.Writer) report.Format { return report.NewCSV(w) }},
-	{"html", "index.html", true, true, false, func(w io.Writer) report.Format { return report.NewHTML(w) }},
-	{"json", "results.json", true, false, false, func(w io.Writer) report.Format { return report.NewJSON(w) }},
-	{"junit", "junit.xml", false, true, true, func(w io.Writer) report.Format { return report.NewJUnit(w) }},
-	{"md", "summary.md", true, false, false, func(w io.Writer) report.Format { return report.NewMarkdown(w) }},
-	{"ndjson", "results.ndjson.zst", false, false, false, func(w io.Writer) report.Format { return report.NewNDJSON(w) }},
-	{"retry", "retry-list.txt", false, false, true, func(w io.Writer) report.Format { return report.NewRetry(w) }},
+	{"csv", "results.csv", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewCSV(w) }},
+	{"html", "index.html", true, true, false, func(w io.Writer, a *collateAction) report.Format { return report.NewHTML(w, a.build) }},
+	{"json", "results.json", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewJSON(w) }},
+	{"junit", "junit.xml", false, true, true, func(w io.Writer, _ *collateAction) report.Format { return report.NewJUnit(w) }},
+	{"md", "summary.md", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewMarkdown(w) }},
+	{"ndjson", "results.ndjson.zst", false, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewNDJSON(w) }},
+	{"retry", "retry-list.txt", false, false, true, func(w io.Writer, _ *collateAction) report.Format { return report.NewRetry(w) }},
 }
 
 // Plan follows the rows to their end and makes an action that writes the report. All that decides over the report is known then: its
@@ -78,7 +78,7 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	if rt.Note != "" {
 		c.head.Title += " (" + rt.Note + ")"
 	}
-	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence, of: c.labels()}
+	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label}
 	a.digest, a.order = c.rows.seal(len(r.Compare) > 0, len(r.Sort) > 0)
 	return &engine.Plan{
 		Action: a,
@@ -117,9 +117,19 @@ type collateAction struct {
 	evidence *evidence
 	// of are the labels of the targets whose instances the rows hold, sorted.
 	of []string
+	// self is the label of the report.
+	self engine.Label
 	// digest is that of the rows in the order of their keys; order is that of the order in which they are shown, if it is not the
 	// usual one.
 	digest, order cas.Digest
+}
+
+// build says what is known of the build; it is in no key.
+func (a *collateAction) build() *report.Build {
+	if a.rt.Build == nil {
+		return &report.Build{}
+	}
+	return a.rt.Build(a.self)
 }
 
 // Key is zero for an incomplete report.
@@ -133,7 +143,7 @@ func (a *collateAction) Key() engine.Key {
 func (a *collateAction) Preimage() []byte { return a.builder().Preimage() }
 
 func (a *collateAction) builder() *engine.KeyBuilder {
-	b := engine.NewKey("collate", 1)
+	b := engine.NewKey("collate", 2)
 	b.Digest("rows", a.digest)
 	if !a.order.IsZero() {
 		b.Digest("order", a.order)
@@ -171,12 +181,12 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 			return nil, fmt.Errorf("report: %w", err)
 		}
 		files = append(files, s)
-		formats = append(formats, f.new(s))
+		formats = append(formats, f.new(s, a))
 		texts = texts || f.texts
 	}
 	rows := a.rows.all()
 	if texts {
-		rows = a.evidence.excerpts(ctx, rows)
+		rows = a.show().explained(ctx, rows)
 	}
 	if err := report.Render(a.head, rows, formats...); err != nil {
 		return nil, err

@@ -197,7 +197,7 @@ func (c *collation) side(of *engine.Row, o *engine.Outcome) (s report.Side, netw
 	s.Outcome = o.Class()
 	s.Extra.Label = joinLabel(of, o)
 	c.of[of.Target] = true
-	s.Extra.Cached = o.Cached
+	s.Extra.Cached, s.Extra.Key = o.Cached, o.Key
 	if o.Result == nil {
 		s.Extra.Trouble = engine.PublicText(o.Err)
 		if s.Outcome == engine.ClassSkipped || s.Outcome == engine.ClassInvalid {

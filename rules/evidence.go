@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"iter"
 	"unicode/utf8"
 
 	"cbuild/cas"
@@ -199,62 +198,4 @@ func (e *evidence) remember(d, normalized cas.Digest) {
 func isText(data []byte) bool {
 	head := data[:min(len(data), 8<<10)]
 	return bytes.IndexByte(head, 0) < 0 && (len(data) > len(head) || utf8.Valid(head))
-}
-
-// maxTexts bounds the texts of one page, in bytes.
-const maxTexts = 8 << 20
-
-// excerpts adds to rows that need a look the logs of their sides and what else is evidence, until there are too many for a page.
-func (e *evidence) excerpts(ctx context.Context, rows iter.Seq2[*report.Row, error]) iter.Seq2[*report.Row, error] {
-	return func(yield func(*report.Row, error) bool) {
-		budget := maxTexts
-		for r, err := range rows {
-			if err == nil && !r.Class.Quiet() {
-				for i := range r.Sides {
-					x := &r.Sides[i].Extra
-					x.Texts = e.texts(ctx, x, &budget)
-				}
-			}
-			if !yield(r, err) {
-				return
-			}
-		}
-	}
-}
-
-func (e *evidence) texts(ctx context.Context, x *report.Extra, budget *int) []report.Excerpt {
-	var list []report.Excerpt
-	if x.Log.Size != 0 {
-		list = append(list, e.excerpt(ctx, "log", x.Log, budget))
-	}
-	for _, o := range x.Outs {
-		if o.Kind == engine.FileKind && o.Digest.Size != 0 {
-			list = append(list, e.excerpt(ctx, o.Path, o.Digest, budget))
-		}
-	}
-	return list
-}
-
-// excerpt returns what a page shows of a blob.
-func (e *evidence) excerpt(ctx context.Context, name string, d cas.Digest, budget *int) report.Excerpt {
-	x := report.Excerpt{Name: name}
-	if *budget <= 0 {
-		x.Note = "left out: the page holds enough text"
-		return x
-	}
-	if d.Size > maxEvidence {
-		x.Note = fmt.Sprintf("left out: %d bytes", d.Size)
-		return x
-	}
-	data, err := cas.ReadAll(ctx, e.store, d, maxEvidence)
-	switch {
-	case err != nil:
-		x.Note = "not in the store"
-	case name != "log" && !isText(data):
-		x.Note = fmt.Sprintf("no text: %d bytes", len(data))
-	default:
-		x.Text = report.Cut(report.Clean(string(data)))
-		*budget -= len(x.Text)
-	}
-	return x
 }

@@ -12,6 +12,7 @@ import (
 	"cbuild/engine"
 	"cbuild/rules/download"
 	"cbuild/rules/registry"
+	"cbuild/rules/report"
 )
 
 // A Spec is the evaluated attributes of one instance. Fields with the tag `hcl:"name"` are attributes; `hcl:"name,required"` must
@@ -147,6 +148,10 @@ type Runtime struct {
 	Env func(name string) (string, bool)
 	// Note, if set, says in every report what is special about this build.
 	Note string
+	// Build, if set, says what a report with a label shows of the build that it is part of.
+	Build func(engine.Label) *report.Build
+	// Preimage, if set, returns what is in a key, as its record says; nil if that is not known.
+	Preimage func(context.Context, engine.Key) []byte
 	// InOrder makes queries yield items in the order in which they ask, so that the first ones are always the same.
 	InOrder bool
 	// Offline forbids every request.

@@ -8,7 +8,6 @@ import (
 	"html"
 	"io"
 	"strings"
-	"time"
 
 	"cbuild/engine"
 )
@@ -19,21 +18,44 @@ var pageScript string
 //go:embed page.css
 var pageStyle string
 
-// HTML writes index.html: one file that needs nothing else. All that comes from outside stands in it as JSON or escaped text; the
+// HTML writes index.html: one file that needs nothing else. All that comes from outside stands in it compressed, or as escaped text; the
 // page's policy lets only our own script and style run, named by their hashes.
 type HTML struct {
-	w    io.Writer
-	head *Head
-	buf  []byte
-	rows int
+	w       io.Writer
+	build   func() *Build
+	columns *columns
+	details details
 	// listed are the rows for readers without scripts.
 	listed []string
 	// ran counts the commands of the rows by the class of their sandboxes.
 	ran [engine.SandboxFull + 1]int
 }
 
-// NewHTML returns a format that writes to w.
-func NewHTML(w io.Writer) *HTML { return &HTML{w: w} }
+// NewHTML returns a format that writes to w. Build says at the end what is known of the build; it may be nil.
+func NewHTML(w io.Writer, build func() *Build) *HTML {
+	if build == nil {
+		build = func() *Build { return &Build{} }
+	}
+	p := &HTML{w: w, build: build}
+	p.details.use = func(chunk []byte) error { return p.embed(`class="detail"`, chunk) }
+	return p
+}
+
+// embed writes data as an element that a browser neither shows nor runs.
+func (p *HTML) embed(attribute string, data []byte) error {
+	if _, err := fmt.Fprintf(p.w, `<script type="text/plain" %s>`, attribute); err != nil {
+		return err
+	}
+	e := base64.NewEncoder(base64.StdEncoding, p.w)
+	if _, err := e.Write(data); err != nil {
+		return err
+	}
+	if err := e.Close(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(p.w, "</script>\n")
+	return err
+}
 
 // hashed returns text's name in a content security policy.
 func hashed(text string) string {
@@ -45,180 +67,70 @@ const pageHead = `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src %s; style-src %s; base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src %s; style-src %s; %sbase-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <title>%s</title>
 <style>%s</style>
 </head>
-<body>
-<header><h1>%s</h1><p id="about">%s</p>%s</header>
+<body%s>
 <div id="app"></div>
 `
 
 // Begin implements Format.
 func (p *HTML) Begin(h *Head) error {
-	p.head = h
-	title := html.EscapeString(Name(h.Title))
-	_, err := fmt.Fprintf(p.w, pageHead, hashed(pageScript), hashed(pageStyle), title, pageStyle, title, p.about(), p.warning())
-	if err != nil {
-		return err
-	}
-	_, err = p.w.Write(p.data())
+	p.columns = newColumns(h)
+	_, err := io.WriteString(p.w, pageStart(h.Title, false))
 	return err
 }
 
-func (p *HTML) about() string {
-	parts := []string{plural(p.head.Count, "row")}
-	if c := p.head.Compare; len(c) > 0 {
+// pageStart is all up to the data of a page. A live one may ask the server that it comes from.
+func pageStart(title string, live bool) string {
+	connect, body := "", ""
+	if live {
+		connect, body = "connect-src 'self'; ", ` data-live="./"`
+	}
+	return fmt.Sprintf(pageHead, hashed(pageScript), hashed(pageStyle), connect, html.EscapeString(Name(title)), pageStyle, body)
+}
+
+func pageEnd() string { return "<script>" + pageScript + "</script>\n</body>\n</html>\n" }
+
+func (h *Head) about() string {
+	parts := []string{plural(h.Count, "row")}
+	if c := h.Compare; len(c) > 0 {
 		parts = []string{Name(c[0]) + " → " + Name(strings.Join(c[1:], ", ")), parts[0]}
 	}
 	return html.EscapeString(strings.Join(parts, " · "))
 }
 
-func (p *HTML) warning() string {
-	text := p.head.incomplete()
+func (h *Head) warning() string {
+	text := h.incomplete()
 	if text == "" {
 		return ""
 	}
 	text = "Incomplete: " + text + "."
-	if p.head.Trouble != "" {
-		text += " " + Name(p.head.Trouble)
+	if h.Trouble != "" {
+		text += " " + Name(h.Trouble)
 	}
 	return `<p class="warning">` + html.EscapeString(text) + `</p>`
 }
 
-// data opens the element that holds the rows as JSON, and writes the head into it.
-func (p *HTML) data() []byte {
-	h := p.head
-	o := object{buf: []byte(`<script type="application/json" id="data">`)}
-	o.strings("compare", names(h.Compare))
-	o.strings("axes", names(h.Axes))
-	o.strings("columns", names(h.Columns))
-	o.member("grouped")
-	o.buf = appendBool(o.buf, h.Grouped)
-	var classes []string
-	for _, c := range h.headline() {
-		classes = append(classes, string(c))
-	}
-	o.strings("classes", classes)
-	o.member("summary")
-	o.buf = h.appendSummary(o.buf)
-	o.member("rows")
-	return append(o.buf, '[')
-}
-
-func names(list []string) []string {
-	out := make([]string, len(list))
-	for i, s := range list {
-		out[i] = Name(s)
-	}
-	return out
-}
-
-// Row implements Format. A row is [key, class, axes, columns, group, sides, problems].
+// Row implements Format.
 func (p *HTML) Row(r *Row) error {
-	buf := append(p.buf[:0], ',', '\n')
-	if p.rows == 0 {
-		buf = buf[1:]
-	}
-	p.rows++
-	buf = appendString(append(buf, '['), Name(r.Key))
-	buf = appendString(append(buf, ','), string(r.Class))
-	buf = appendStrings(append(buf, ','), names(r.Axes))
-	buf = append(buf, ',', '[')
-	for i, v := range r.Columns {
-		if i > 0 {
-			buf = append(buf, ',')
-		}
-		buf = appendCell(buf, v)
-	}
-	buf = appendString(append(buf, ']', ','), Name(r.Group))
-	buf = append(buf, ',', '[')
-	for i, s := range r.Sides {
-		if i > 0 {
-			buf = append(buf, ',')
-		}
-		buf = appendSide(buf, Name(r.Key), &s)
-		if s.Extra.Shielded {
-			p.ran[s.Extra.Used.Sandbox]++
+	for i := range r.Sides {
+		if e := &r.Sides[i].Extra; e.Shielded {
+			p.ran[e.Used.Sandbox]++
 		}
 	}
-	buf = append(buf, ']')
-	if len(r.Problems) > 0 {
-		buf = appendStrings(append(buf, ','), names(r.Problems))
-	}
-	p.buf = append(buf, ']')
 	if !r.Class.Quiet() && len(p.listed) < perClass {
 		p.listed = append(p.listed, p.plain(r))
 	}
-	_, err := p.w.Write(p.buf)
+	n, err := p.details.add(r)
+	if err == nil {
+		p.columns.add(r, n)
+	}
 	return err
-}
-
-// appendCell writes a column: numbers as they are, artifacts as [name, digest], everything else as text.
-func appendCell(buf []byte, v engine.Value) []byte {
-	switch v := v.(type) {
-	case int64, float64:
-		return appendJSON(buf, v)
-	case engine.Artifact:
-		return appendStrings(buf, []string{Name(v.Name), v.Digest.String()})
-	}
-	return appendString(buf, Name(Display(v)))
-}
-
-// keyMark stands for the row's key in a label, which would else be most of the page. No name holds it: it would be spelled out.
-const keyMark = "\x01"
-
-// appendSide writes a side of the row with the given key; 0 for one that does not exist.
-func appendSide(buf []byte, key string, s *Side) []byte {
-	if s.Outcome == "" {
-		return append(buf, '0')
-	}
-	o := object{buf: buf}
-	o.string("o", string(s.Outcome))
-	if s.Ran && s.ExitCode != 0 {
-		o.int("x", s.ExitCode)
-	}
-	if s.Class != "" {
-		o.string("c", string(s.Class))
-	}
-	if why := s.why(); why != "" {
-		o.string("why", Clean(why))
-	}
-	e := &s.Extra
-	if e.Label != "" {
-		label := Name(e.Label)
-		if key != "" {
-			label = strings.Replace(label, key, keyMark, 1)
-		}
-		o.string("label", label)
-	}
-	if e.Took > 0 {
-		o.int("ms", int((e.Took+time.Millisecond/2)/time.Millisecond))
-	}
-	if busy := e.Used.User + e.Used.System; busy > 0 {
-		o.int("cpu", int((busy+time.Millisecond/2)/time.Millisecond))
-	}
-	if e.Used.Memory > 0 {
-		o.int("mem", int(e.Used.Memory>>20)+1)
-	}
-	if e.Cached != engine.NotCached {
-		o.string("from", e.Cached.String())
-	}
-	if len(e.Texts) > 0 {
-		o.member("texts")
-		o.buf = append(o.buf, '[')
-		for i, t := range e.Texts {
-			if i > 0 {
-				o.buf = append(o.buf, ',')
-			}
-			o.buf = appendStrings(o.buf, []string{Name(t.Name), t.Text, t.Note})
-		}
-		o.buf = append(o.buf, ']')
-	}
-	return o.end()
 }
 
 func (s *Side) why() string {
@@ -241,7 +153,7 @@ func (p *HTML) plain(r *Row) string {
 	for _, v := range r.Columns {
 		cell(Display(v))
 	}
-	if p.head.Grouped {
+	if p.columns.head.Grouped {
 		cell(r.Group)
 	}
 	b.WriteString("</tr>\n")
@@ -262,23 +174,38 @@ func (p *HTML) sandbox() string {
 
 // End implements Format.
 func (p *HTML) End() error {
+	if err := p.details.flush(); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(p.w, p.unscripted()); err != nil {
+		return err
+	}
+	if err := p.embed(`id="pack"`, squeeze(p.columns.pack(p.build(), p.details.chunks, p.sandbox()))); err != nil {
+		return err
+	}
+	_, err := io.WriteString(p.w, pageEnd())
+	return err
+}
+
+// unscripted is the page for readers without scripts.
+func (p *HTML) unscripted() string {
+	h := p.columns.head
 	var b strings.Builder
-	b.WriteString("]}</script>\n<noscript>\n<ul>")
-	for _, c := range p.head.headline() {
-		fmt.Fprintf(&b, "<li>%s %s</li>", thousands(p.head.Summary[c]), c)
+	fmt.Fprintf(&b, "<noscript>\n<h1>%s</h1>\n<p>%s</p>%s\n<ul>", html.EscapeString(Name(h.Title)), h.about(), h.warning())
+	for _, c := range h.headline() {
+		fmt.Fprintf(&b, "<li>%s %s</li>", thousands(h.Summary[c]), c)
 	}
 	b.WriteString("</ul>\n")
 	if len(p.listed) > 0 {
 		fmt.Fprintf(&b, "<p>The first %s of those that need a look; all are in results.csv.</p>\n<table><tr>", plural(len(p.listed), "row"))
-		for _, n := range append(append([]string{"key", "class"}, p.head.Axes...), p.head.Columns...) {
+		for _, n := range append(append([]string{"key", "class"}, h.Axes...), h.Columns...) {
 			b.WriteString("<th>" + html.EscapeString(Name(n)) + "</th>")
 		}
-		if p.head.Grouped {
+		if h.Grouped {
 			b.WriteString("<th>group</th>")
 		}
 		b.WriteString("</tr>\n" + strings.Join(p.listed, "") + "</table>\n")
 	}
-	b.WriteString("</noscript>\n<footer>" + p.sandbox() + "</footer>\n<script>" + pageScript + "</script>\n</body>\n</html>\n")
-	_, err := io.WriteString(p.w, b.String())
-	return err
+	b.WriteString("<p>" + p.sandbox() + "</p>\n</noscript>\n")
+	return b.String()
 }

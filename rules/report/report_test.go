@@ -57,7 +57,7 @@ func each(rows []*Row) iter.Seq2[*Row, error] {
 func render(t testing.TB, h *Head, rows []*Row) (html, js, text, table string) {
 	t.Helper()
 	var a, b, c, d bytes.Buffer
-	if err := Render(h, each(rows), NewHTML(&a), NewJSON(&b), NewMarkdown(&c), NewCSV(&d)); err != nil {
+	if err := Render(h, each(rows), NewHTML(&a, nil), NewJSON(&b), NewMarkdown(&c), NewCSV(&d)); err != nil {
 		t.Fatal(err)
 	}
 	return a.String(), b.String(), c.String(), d.String()
@@ -103,8 +103,10 @@ func TestHostileTextStaysText(t *testing.T) {
 // checkPage looks for elements that we did not write.
 func checkPage(t *testing.T, page string, rows int) {
 	t.Helper()
-	want := map[string]int{"script": 2, "style": 1, "title": 1, "h1": 1, "noscript": 1, "table": 1, "tr": rows + 1, "ul": 1}
+	want := map[string]int{"style": 1, "title": 1, "h1": 1, "noscript": 1, "table": 1, "tr": rows + 1, "ul": 1}
 	body := strings.Replace(strings.Replace(page, pageScript, "", 1), pageStyle, "", 1)
+	// Those of the data and the script, and no others.
+	want["script"] = 1 + len(regexp.MustCompile(`<script type="text/plain" (?:class="detail"|id="pack")>[A-Za-z0-9+/=]*</script>\n`).FindAllString(body, -1))
 	got := map[string]int{}
 	for _, m := range regexp.MustCompile(`<(/?[a-zA-Z!][a-zA-Z0-9-]*)`).FindAllStringSubmatch(body, -1) {
 		got[strings.ToLower(m[1])]++
@@ -119,13 +121,16 @@ func checkPage(t *testing.T, page string, rows int) {
 			t.Errorf("%d elements <%s> came from the data", got[name], name)
 		}
 	}
-	_, data, _ := strings.Cut(page, `<script type="application/json" id="data">`)
-	data, _, _ = strings.Cut(data, "</script>")
-	var parsed struct {
-		Rows [][]any
+	p := readPage(t, page)
+	p.check()
+	keys := p.words("key")
+	for i, text := range append(keys, append(p.words("side.0.label"), p.words("side.0.why")...)...) {
+		if strings.ContainsFunc(strings.Replace(text, keyMark, "", 1), hidden) {
+			t.Errorf("text %d of the page holds a hidden character: %q", i, text)
+		}
 	}
-	if err := json.Unmarshal([]byte(data), &parsed); err != nil || len(parsed.Rows) != rows {
-		t.Errorf("the data of the page: %d rows, %v", len(parsed.Rows), err)
+	if len(keys) != rows || len(p.details) != rows {
+		t.Errorf("the page holds %d rows and %d details of %d", len(keys), len(p.details), rows)
 	}
 	for _, policy := range []string{"default-src 'none'", "script-src " + hashed(pageScript), "style-src " + hashed(pageStyle)} {
 		if !strings.Contains(page, policy) {
@@ -223,11 +228,11 @@ func TestClean(t *testing.T) {
 
 func TestCut(t *testing.T) {
 	long := "first\n" + strings.Repeat("all work and no play\n", 10000) + "last\n"
-	got := Cut(long)
+	got := Cut(long, 64<<10)
 	if len(got) > 64<<10+100 || !strings.HasPrefix(got, "first\n") || !strings.HasSuffix(got, "last\n") || !strings.Contains(got, "bytes left out …") {
 		t.Errorf("%d bytes: %.40q … %q", len(got), got, got[len(got)-40:])
 	}
-	if short := long[:1000]; Cut(short) != short {
+	if short := long[:1000]; Cut(short, 64<<10) != short {
 		t.Error("a short text was cut")
 	}
 }
@@ -288,7 +293,7 @@ func FuzzClean(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		for name, got := range map[string]string{"Clean": Clean(text), "Name": Name(text), "Cut": Cut(Clean(text))} {
+		for name, got := range map[string]string{"Clean": Clean(text), "Name": Name(text), "Cut": Cut(Clean(text), 100)} {
 			if !utf8.ValidString(got) || strings.ContainsFunc(got, func(r rune) bool { return hidden(r) && r != '\n' && r != '\t' }) {
 				t.Fatalf("%s(%q) = %q", name, text, got)
 			}

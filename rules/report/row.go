@@ -5,6 +5,7 @@ package report
 import (
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"cbuild/cas"
@@ -51,6 +52,43 @@ type Row struct {
 	Group   string
 	// Problems says for columns that could not be evaluated why not; nil if all could.
 	Problems []string
+	// Detail is what a page shows of a row that needs a look; nil if it shows nothing. It is not encoded: whoever renders adds it.
+	Detail *Detail
+}
+
+// A Detail says why a row is what it is.
+type Detail struct {
+	// Error is the line that says best what went wrong on the side that decided over the row's class.
+	Error string
+	Cause Cause
+	// Diffs are the differences of the normalized evidence between the base and that side, by the name of what is compared.
+	Diffs []Excerpt
+}
+
+// Deciding returns the index of the side that decided over the row's class: the one whose end needs an explanation. It is -1 if there is none.
+func (r *Row) Deciding() int {
+	if len(r.Sides) < 2 {
+		return len(r.Sides) - 1
+	}
+	at := 1 + slices.IndexFunc(r.Sides[1:], func(s Side) bool { return s.Class == r.Class })
+	switch base := &r.Sides[0]; {
+	case r.Class == Fixed, r.Class == Gone:
+		return 0
+	case !r.Sides[at].alone(r.Class) && base.alone(r.Class):
+		return 0
+	}
+	return at
+}
+
+// alone reports whether s makes the comparison of a row with class c inconclusive or skipped, whatever the other side is.
+func (s *Side) alone(c Class) bool {
+	switch o := s.Outcome; c {
+	case Skipped:
+		return o == engine.ClassSkipped || o == engine.ClassUnavailable
+	case Inconclusive:
+		return o != engine.ClassPass && o != "fail" && o != "crash"
+	}
+	return false
 }
 
 // A Side is an instance in a row.
@@ -73,8 +111,10 @@ type Side struct {
 type Extra struct {
 	// Label addresses the instance on the command line.
 	Label string
-	Log   cas.Digest
-	Outs  []engine.Output
+	// Key is that of its action.
+	Key  engine.Key
+	Log  cas.Digest
+	Outs []engine.Output
 	// Trouble is the error of an instance that did not run.
 	Trouble string
 	Cached  engine.Cached
@@ -84,6 +124,8 @@ type Extra struct {
 	Shielded bool
 	// Texts are excerpts of the log and the evidence. They are not encoded: whoever renders adds them.
 	Texts []Excerpt
+	// Inputs are the inputs of the action, a line each. They are not encoded, either.
+	Inputs []string
 }
 
 // Encode returns the canonical encoding of what is the row's identity, and that of the rest.
@@ -96,11 +138,11 @@ func (r *Row) Encode() (core, extra []byte, err error) {
 			outs = append(outs, o.Path, o.Artifact)
 		}
 		e := s.Extra
-		extras[i] = []engine.Value{e.Label, digestValue(e.Log), outs, e.Trouble, int64(e.Cached), int64(e.Took), int64(e.Used.User), int64(e.Used.System), e.Used.Memory, int64(e.Used.Sandbox), e.Shielded}
+		extras[i] = []engine.Value{e.Label, digestValue(e.Log), outs, e.Trouble, int64(e.Cached), int64(e.Took), int64(e.Used.User), int64(e.Used.System), e.Used.Memory, int64(e.Used.Sandbox), e.Shielded, string(e.Key[:])}
 	}
-	core, err = engine.AppendValue(nil, []engine.Value{r.Key, string(r.Class), texts(r.Axes), sides, r.Columns, r.Group}, nil)
+	core, err = engine.AppendValue(nil, []engine.Value{r.Key, string(r.Class), valuesOf(r.Axes), sides, r.Columns, r.Group}, nil)
 	if err == nil {
-		extra, err = engine.AppendValue(nil, []engine.Value{extras, texts(r.Problems)}, nil)
+		extra, err = engine.AppendValue(nil, []engine.Value{extras, valuesOf(r.Problems)}, nil)
 	}
 	return core, extra, err
 }
@@ -138,6 +180,7 @@ func row(c, x []engine.Value) *Row {
 				Shielded: e[10].(bool),
 			},
 		}
+		copy(side.Extra.Key[:], e[11].(string))
 		outs := e[2].([]engine.Value)
 		for j := 0; j < len(outs); j += 2 {
 			side.Extra.Outs = append(side.Extra.Outs, engine.Output{Path: outs[j].(string), Artifact: outs[j+1].(engine.Artifact)})
@@ -159,7 +202,7 @@ func digestOf(v engine.Value) cas.Digest {
 	return a.Digest
 }
 
-func texts(list []string) engine.Value {
+func valuesOf(list []string) engine.Value {
 	v := make([]engine.Value, len(list))
 	for i, s := range list {
 		v[i] = s

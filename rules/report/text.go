@@ -17,18 +17,13 @@ type Excerpt struct {
 	Note string
 }
 
-// headBytes and tailBytes are what an excerpt shows of a long text: what went wrong is mostly said at its end.
-const (
-	headBytes = 16 << 10
-	tailBytes = 48 << 10
-)
-
-// Cut returns the beginning and the end of text, at most 64 KiB in all, cut at the ends of lines where there are any.
-func Cut(text string) string {
-	if len(text) <= headBytes+tailBytes {
+// Cut returns the beginning and the end of text, at most most bytes in all, cut at the ends of lines where there are any. What went wrong is
+// mostly said at the end: it gets three quarters.
+func Cut(text string, most int) string {
+	if len(text) <= most {
 		return text
 	}
-	head, tail := text[:headBytes], text[len(text)-tailBytes:]
+	head, tail := text[:most/4], text[len(text)-most*3/4:]
 	if i := strings.LastIndexByte(head, '\n'); i >= 0 {
 		head = head[:i+1]
 	}

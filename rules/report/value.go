@@ -100,6 +100,21 @@ func (o *object) strings(name string, values []string) {
 	o.buf = appendStrings(o.buf, values)
 }
 
+// list adds a list of n objects, filled in by add.
+func (o *object) list(name string, n int, add func(i int, m *object)) {
+	o.member(name)
+	o.buf = append(o.buf, '[')
+	for i := range n {
+		if i > 0 {
+			o.buf = append(o.buf, ',')
+		}
+		m := object{buf: o.buf}
+		add(i, &m)
+		o.buf = m.end()
+	}
+	o.buf = append(o.buf, ']')
+}
+
 func (o *object) int(name string, value int) {
 	o.member(name)
 	o.buf = strconv.AppendInt(o.buf, int64(value), 10)
@@ -119,6 +134,17 @@ func appendStrings(buf []byte, values []string) []byte {
 			buf = append(buf, ',')
 		}
 		buf = appendString(buf, s)
+	}
+	return append(buf, ']')
+}
+
+func appendInts(buf []byte, values []int) []byte {
+	buf = append(buf, '[')
+	for i, v := range values {
+		if i > 0 {
+			buf = append(buf, ',')
+		}
+		buf = strconv.AppendInt(buf, int64(v), 10)
 	}
 	return append(buf, ']')
 }
