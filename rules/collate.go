@@ -47,7 +47,7 @@ type reportFormat struct {
 
 var reportFormats = []reportFormat{
 	{"csv", "results.csv", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewCSV(w) }},
-	{"html", "index.html", true, true, false, func(w io.Writer, a *collateAction) report.Format { return report.NewHTML(w, a.build) }},
+	{"html", "index.html", true, true, false, func(w io.Writer, a *collateAction) report.Format { return report.NewHTML(w, report.HTMLOptions{Build: a.build, Link: a.link}) }},
 	{"json", "results.json", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewJSON(w) }},
 	{"junit", "junit.xml", false, true, true, func(w io.Writer, _ *collateAction) report.Format { return report.NewJUnit(w) }},
 	{"md", "summary.md", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewMarkdown(w) }},
@@ -119,6 +119,8 @@ type collateAction struct {
 	of []string
 	// self is the label of the report.
 	self engine.Label
+	// link returns the address of an artifact beside the page, "" if it has none; it is set while the report is written.
+	link func(engine.Artifact) string
 	// digest is that of the rows in the order of their keys; order is that of the order in which they are shown, if it is not the
 	// usual one.
 	digest, order cas.Digest
@@ -173,6 +175,8 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 			f.close()
 		}
 	}()
+	beside := newAttached(a.rt.Store)
+	a.link = func(f engine.Artifact) string { return beside.link(ctx, f) }
 	var formats []report.Format
 	texts := false
 	for _, f := range a.formats {
@@ -199,7 +203,7 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 		}
 		entries[i] = cas.Entry{Path: a.formats[i].file, Digest: d}
 	}
-	tree, err := cas.PutTree(ctx, a.rt.Store, entries)
+	tree, err := cas.PutTree(ctx, a.rt.Store, append(entries, beside.all()...))
 	if err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}

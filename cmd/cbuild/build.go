@@ -68,6 +68,7 @@ type run struct {
 	console   *ui.Console
 	events    []*ui.Events
 	observer  ui.Observers
+	timeline  *ui.Timeline
 	published []*publication
 	paths     []string  // of what was published, as printed
 	signal    os.Signal // the first one, once Run has returned
@@ -117,6 +118,7 @@ func (r *run) eventsErr(err error) error {
 // prepare makes the build.
 func (r *run) prepare() {
 	f := r.cli.flags
+	r.runtime.Build = r.pageBuild
 	if f.verbose > 0 {
 		r.runtime.Executor = &tellingExecutor{r.runtime.Executor, r.console}
 	}

@@ -31,7 +31,8 @@ func (r *run) observe() (closeEvents func(), err error) {
 	})
 	r.notes.to(r.console.Note)
 	r.note = r.console.Note
-	r.observer = ui.Observers{r.console, r}
+	r.timeline = ui.NewTimeline(clock.System, false)
+	r.observer = ui.Observers{r.console, r, r.timeline}
 	r.tellHost = func(h download.HostState) {
 		r.observer.Observe(engine.Event{Type: engine.EventProgress, Text: h.String(), After: max(h.Paused, h.Probe)})
 	}

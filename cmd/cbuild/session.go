@@ -236,6 +236,7 @@ func (s *session) bind(base, machine string) {
 		Client:     s.client,
 		Parts:      s.parts,
 		Temp:       s.scratch,
+		Preimage:   s.preimage,
 	}
 	s.workspace.Bind(s.runtime)
 }

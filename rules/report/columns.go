@@ -62,8 +62,12 @@ func code[T comparable](list []T, v T) uint32 {
 	return 0
 }
 
-func newColumns(h *Head) *columns {
-	return &columns{head: h, axes: make([]words, len(h.Axes)), own: make([]cells, len(h.Columns)), sides: make([]sideColumns, max(len(h.Compare), 1))}
+func newColumns(h *Head, link func(engine.Artifact) string) *columns {
+	c := &columns{head: h, axes: make([]words, len(h.Axes)), own: make([]cells, len(h.Columns)), sides: make([]sideColumns, max(len(h.Compare), 1))}
+	for i := range c.own {
+		c.own[i].link = link
+	}
+	return c
 }
 
 // add adds a row, whose detail has the given number; 0 if it has none.

@@ -22,7 +22,7 @@ var pageStyle string
 // page's policy lets only our own script and style run, named by their hashes.
 type HTML struct {
 	w       io.Writer
-	build   func() *Build
+	options HTMLOptions
 	columns *columns
 	details details
 	// listed are the rows for readers without scripts.
@@ -31,12 +31,20 @@ type HTML struct {
 	ran [engine.SandboxFull + 1]int
 }
 
-// NewHTML returns a format that writes to w. Build says at the end what is known of the build; it may be nil.
-func NewHTML(w io.Writer, build func() *Build) *HTML {
-	if build == nil {
-		build = func() *Build { return &Build{} }
+// HTMLOptions say what a page knows besides its rows. Each may be nil.
+type HTMLOptions struct {
+	// Build says at the end what is known of the build.
+	Build func() *Build
+	// Link returns where an artifact lies, relative to the page; "" if it does not lie there.
+	Link func(engine.Artifact) string
+}
+
+// NewHTML returns a format that writes to w.
+func NewHTML(w io.Writer, o HTMLOptions) *HTML {
+	if o.Build == nil {
+		o.Build = func() *Build { return &Build{} }
 	}
-	p := &HTML{w: w, build: build}
+	p := &HTML{w: w, options: o}
 	p.details.use = func(chunk []byte) error { return p.embed(`class="detail"`, chunk) }
 	return p
 }
@@ -80,7 +88,7 @@ const pageHead = `<!doctype html>
 
 // Begin implements Format.
 func (p *HTML) Begin(h *Head) error {
-	p.columns = newColumns(h)
+	p.columns = newColumns(h, p.options.Link)
 	_, err := io.WriteString(p.w, pageStart(h.Title, false))
 	return err
 }
@@ -180,7 +188,7 @@ func (p *HTML) End() error {
 	if _, err := io.WriteString(p.w, p.unscripted()); err != nil {
 		return err
 	}
-	if err := p.embed(`id="pack"`, squeeze(p.columns.pack(p.build(), p.details.chunks, p.sandbox()))); err != nil {
+	if err := p.embed(`id="pack"`, squeeze(p.columns.pack(p.options.Build(), p.details.chunks, p.sandbox()))); err != nil {
 		return err
 	}
 	_, err := io.WriteString(p.w, pageEnd())

@@ -167,6 +167,7 @@ type cells struct {
 	mixed   bool
 	kind    string
 	words   words
+	link    func(engine.Artifact) string
 }
 
 func (c *cells) add(v engine.Value) {
@@ -185,8 +186,12 @@ func (c *cells) add(v engine.Value) {
 		c.mix()
 	}
 	if a, ok := v.(engine.Artifact); ok {
-		c.kind = "artifact"
-		c.words.add(strings.Join([]string{Name(a.Name), a.Digest.String()}, "\t"))
+		c.kind = "artifact" // name, digest and where it lies
+		parts := []string{Name(a.Name), a.Digest.String()}
+		if c.link != nil {
+			parts = append(parts, c.link(a))
+		}
+		c.words.add(strings.Join(parts, "\t"))
 		return
 	}
 	c.words.add(Name(Display(v)))
