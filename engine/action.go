@@ -65,6 +65,9 @@ type Plan struct {
 	replaces bool
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
+	// Refresh makes the action run although a result is stored, which the new one replaces: what it tells of the build is out of date. It
+	// counts as cached all the same; if it can't be done, the stored result stays.
+	Refresh bool
 	// Notes are passed on to the outcome: what is known beside the result and must not be stored with it.
 	Notes map[string]string
 	// Trivial is set for actions that run nothing and ask nobody: their results count as cached.

@@ -619,6 +619,52 @@ func TestStoredResults(t *testing.T) {
 	})
 }
 
+// A result that is to be refreshed is made again and kept, and counts as cached; if that fails, the stored one is as good.
+func TestRefresh(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &cache{}
+		made := 0
+		var trouble error
+		run := func(refresh, dry bool) (string, int) {
+			var seen int
+			b := newBuild(engine.Options{Jobs: 1, Cache: c, Dry: dry}, &engine.Target{Label: label("a"), Plan: func(context.Context, engine.View, engine.Instance) (*engine.Plan, error) {
+				return &engine.Plan{Refresh: refresh, Action: &action{key: "k", do: func(context.Context) (*engine.Result, error) {
+					made++
+					return &engine.Result{ExitCode: made}, trouble
+				}}}, nil
+			}})
+			b.run(t, "a")
+			for _, e := range b.log.events {
+				if e.Type == engine.EventFinished && e.Outcome.Result != nil {
+					seen = e.Outcome.Result.ExitCode
+				}
+			}
+			return b.log.finished()[0], seen
+		}
+		for _, step := range []struct {
+			refresh, dry bool
+			fails        error
+			want         string
+			seen         int
+		}{
+			{true, false, nil, "a[] pass no", 1},
+			{false, false, nil, "a[] pass local", 1},
+			{true, false, nil, "a[] pass local", 2},
+			{false, false, nil, "a[] pass local", 2},
+			{true, false, errors.New("disk full"), "a[] pass local", 2},
+			{true, true, nil, "a[] pass local", 2},
+		} {
+			trouble = step.fails
+			if got, seen := run(step.refresh, step.dry); got != step.want || seen != step.seen {
+				t.Errorf("%+v: got %q of attempt %d", step, got, seen)
+			}
+		}
+		if made != 3 {
+			t.Errorf("made %d times", made)
+		}
+	})
+}
+
 // TestLostOutputIsMadeAgain loses an output that two others read, one of them deep below, and one that was asked for itself.
 func TestLostOutputIsMadeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

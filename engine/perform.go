@@ -88,6 +88,9 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 		if a != nil && err == nil {
 			err = b.check(ctx, v, name, p, a.result)
 		}
+		if a != nil && err == nil && p.Refresh {
+			b.refresh(ctx, v, name, p, a)
+		}
 		if a != nil || err != nil {
 			return a, err
 		}
@@ -106,6 +109,22 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 		}
 		return a, nil
 	}
+}
+
+// refresh does again what is stored as a, and puts the result in its place.
+func (b *Build) refresh(ctx context.Context, v *view, name string, p *Plan, a *answer) {
+	if b.opts.Stored || b.opts.Dry {
+		return
+	}
+	fresh, err := b.attempt(ctx, v, name, p, a.reason)
+	if err != nil {
+		return // what is stored is right, too
+	}
+	if fresh.cached == NotCached {
+		p.replaces = true
+		b.record(ctx, v, p, fresh)
+	}
+	a.result = fresh.result
 }
 
 // lookup returns the stored result of p as an answer, or the reason why there is none that p may use.

@@ -47,7 +47,9 @@ type reportFormat struct {
 
 var reportFormats = []reportFormat{
 	{"csv", "results.csv", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewCSV(w) }},
-	{"html", "index.html", true, true, false, func(w io.Writer, a *collateAction) report.Format { return report.NewHTML(w, report.HTMLOptions{Build: a.build, Link: a.link}) }},
+	{"html", "index.html", true, true, false, func(w io.Writer, a *collateAction) report.Format {
+		return report.NewHTML(w, report.HTMLOptions{Build: a.build, Link: a.link})
+	}},
 	{"json", "results.json", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewJSON(w) }},
 	{"junit", "junit.xml", false, true, true, func(w io.Writer, _ *collateAction) report.Format { return report.NewJUnit(w) }},
 	{"md", "summary.md", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewMarkdown(w) }},
@@ -83,8 +85,10 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	return &engine.Plan{
 		Action: a,
 		Always: true,
-		Shape:  engine.OutSpec{Path: out, Dir: true},
-		Notes:  map[string]string{"cached": strconv.Itoa(c.cached)},
+		// The page shows logs, times and what was cached. If anything was done, those of the last time are old.
+		Refresh: c.ran,
+		Shape:   engine.OutSpec{Path: out, Dir: true},
+		Notes:   map[string]string{"cached": strconv.Itoa(c.cached)},
 	}, nil
 }
 

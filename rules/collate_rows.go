@@ -26,6 +26,8 @@ type collation struct {
 	rows     *reportRows
 	// cached counts the rows of which nothing was done in this build.
 	cached int
+	// ran is set if anything was done in this build.
+	ran bool
 	// axes remembers for each target which axis is compared.
 	axes map[*engine.Target]int
 	// of are the targets whose instances the rows hold.
@@ -335,6 +337,7 @@ func (c *collation) add(r *report.Row, cs columns, outcomes []*engine.Outcome) e
 			continue
 		}
 		cached = cached && o.Cached != engine.NotCached
+		c.ran = c.ran || o.Result != nil && o.Cached == engine.NotCached
 		if engine.Troubled(o.Err) {
 			c.head.Incomplete[string(o.Class())]++
 		}
