@@ -48,7 +48,7 @@ type reportFormat struct {
 var reportFormats = []reportFormat{
 	{"csv", "results.csv", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewCSV(w) }},
 	{"html", "index.html", true, true, false, func(w io.Writer, a *collateAction) report.Format {
-		return report.NewHTML(w, report.HTMLOptions{Build: a.build, Link: a.link})
+		return report.NewHTML(w, report.PageOptions{Build: a.build, Link: a.link})
 	}},
 	{"json", "results.json", true, false, false, func(w io.Writer, _ *collateAction) report.Format { return report.NewJSON(w) }},
 	{"junit", "junit.xml", false, true, true, func(w io.Writer, _ *collateAction) report.Format { return report.NewJUnit(w) }},
@@ -72,16 +72,19 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	if err != nil {
 		return nil, err
 	}
+	if rt.Growing != nil {
+		rt.Growing.follow(self.Instance.Target.Label, c)
+	}
 	if err := c.collect(ctx, r.Rows(ctx)); err != nil {
-		c.rows.close()
+		if rt.Growing == nil {
+			c.rows.close()
+		}
 		return nil, err
 	}
-	c.head.Title = cmpOr(r.Title, self.Instance.Target.Label.Name)
-	if rt.Note != "" {
-		c.head.Title += " (" + rt.Note + ")"
-	}
 	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label}
-	a.digest, a.order = c.rows.seal(len(r.Compare) > 0, len(r.Sort) > 0)
+	if a.digest, a.order, err = c.seal(); err != nil {
+		return nil, err
+	}
 	return &engine.Plan{
 		Action: a,
 		Always: true,
@@ -172,7 +175,9 @@ func (a *collateAction) builder() *engine.KeyBuilder {
 
 // Do writes the files of the report side by side, in one pass over the rows.
 func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
-	defer a.rows.close()
+	if a.rt.Growing == nil {
+		defer a.rows.close()
+	}
 	var files []*scratch
 	defer func() {
 		for _, f := range files {
@@ -194,7 +199,7 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 	}
 	rows := a.rows.all()
 	if texts {
-		rows = a.show().explained(ctx, rows)
+		rows = newShowing(a.rt, a.evidence, a.head).explained(ctx, rows)
 	}
 	if err := report.Render(a.head, rows, formats...); err != nil {
 		return nil, err

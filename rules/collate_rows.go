@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -20,10 +21,14 @@ import (
 // A collation turns the elements of `rows` into the rows of a report, one by one as they come.
 type collation struct {
 	*Collate
+	rt       *Runtime
 	self     Self
-	head     report.Head
 	evidence *evidence
-	rows     *reportRows
+
+	// mu guards what a Growing reads while the rows come in.
+	mu   sync.Mutex
+	head report.Head // guarded by mu
+	rows *reportRows // guarded by mu
 	// cached counts the rows of which nothing was done in this build.
 	cached int
 	// ran is set if anything was done in this build.
@@ -51,10 +56,14 @@ func newCollation(r *Collate, rt *Runtime, self Self) (*collation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rows of the report: %w", err)
 	}
-	c := &collation{Collate: r, self: self, evidence: e, rows: rows, axes: make(map[*engine.Target]int), of: make(map[*engine.Target]bool)}
+	c := &collation{Collate: r, rt: rt, self: self, evidence: e, rows: rows, axes: make(map[*engine.Target]int), of: make(map[*engine.Target]bool)}
 	c.head = report.Head{
 		Compare: r.Compare, Grouped: r.Group != nil,
 		Summary: make(map[report.Class]int), Incomplete: make(map[string]int),
+	}
+	c.head.Title = cmpOr(r.Title, self.Instance.Target.Label.Name)
+	if rt.Note != "" {
+		c.head.Title += " (" + rt.Note + ")"
 	}
 	for _, n := range r.Columns {
 		c.head.Columns = append(c.head.Columns, n.Name)
@@ -73,7 +82,9 @@ func (c *collation) collect(ctx context.Context, items iter.Seq2[engine.Item, er
 			return ctx.Err()
 		}
 		if err != nil {
-			c.head.Incomplete[report.EndedEarly]++
+			c.lacks(report.EndedEarly)
+			c.mu.Lock()
+			defer c.mu.Unlock()
 			c.head.Trouble = engine.PublicText(err)
 			return nil
 		}
@@ -90,7 +101,7 @@ func (c *collation) item(ctx context.Context, item engine.Item) error {
 	if item.Err != nil && len(c.Compare) == 0 {
 		class := engine.ClassOf(item.Err)
 		if engine.Troubled(item.Err) {
-			c.head.Incomplete[string(class)]++
+			c.lacks(string(class))
 		}
 		return c.add(&report.Row{Key: item.Key, Class: report.Class(class)}, columns{values: make([]engine.Value, len(c.Columns))}, nil)
 	}
@@ -260,7 +271,7 @@ func (c *collation) prove(ctx context.Context, r *report.Row, outcomes []*engine
 		}
 	}
 	if lost {
-		c.head.Incomplete[report.LostEvidence]++
+		c.lacks(report.LostEvidence)
 		if len(c.Compare) > 0 {
 			r.Class = report.Inconclusive
 		}
@@ -306,9 +317,8 @@ func (c *collation) value(ctx context.Context, e Expr, item engine.Item) (v engi
 		return v, ""
 	}
 	if !errors.As(err, new(*engine.SkippedError)) {
-		c.head.Incomplete[report.BadColumns]++
 		problem = engine.PublicText(err)
-		if c.head.Incomplete[report.BadColumns] <= maxTold {
+		if c.lacks(report.BadColumns) <= maxTold {
 			c.self.View.Emit(engine.Event{
 				Type: engine.EventDiagnostic, Severity: "warning",
 				Text: fmt.Sprintf("%s has no value for a column of row %q: %v", c.self.Instance.Name(), item.Key, err),
@@ -316,6 +326,14 @@ func (c *collation) value(ctx context.Context, e Expr, item engine.Item) (v engi
 		}
 	}
 	return nil, problem
+}
+
+// lacks notes one more of what makes the report incomplete, and returns how many there are.
+func (c *collation) lacks(word string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.head.Incomplete[word]++
+	return c.head.Incomplete[word]
 }
 
 // maxTold is how many columns without a value are told of while a report is made; all of them stand in it.
@@ -329,8 +347,6 @@ func (c *collation) add(r *report.Row, cs columns, outcomes []*engine.Outcome) e
 			r.Columns = append(r.Columns, outcomeValue(s.Outcome))
 		}
 	}
-	c.head.Count++
-	c.head.Summary[r.Class]++
 	cached := true
 	for _, o := range outcomes {
 		if o == nil {
@@ -339,12 +355,16 @@ func (c *collation) add(r *report.Row, cs columns, outcomes []*engine.Outcome) e
 		cached = cached && o.Cached != engine.NotCached
 		c.ran = c.ran || o.Result != nil && o.Cached == engine.NotCached
 		if engine.Troubled(o.Err) {
-			c.head.Incomplete[string(o.Class())]++
+			c.lacks(string(o.Class()))
 		}
 	}
 	if cached && len(outcomes) > 0 {
 		c.cached++
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.head.Count++
+	c.head.Summary[r.Class]++
 	if err := c.rows.add(r, cs.sort); err != nil {
 		return fmt.Errorf("row %q of the report: %w", r.Key, err)
 	}
@@ -367,6 +387,8 @@ func (c *collation) fields(of *engine.Row, compared int) error {
 			names = append(names, n)
 		}
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.head.Count == 0 && c.head.Axes == nil {
 		c.head.Axes = names
 	}

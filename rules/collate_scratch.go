@@ -74,6 +74,22 @@ func newReportRows(dir string) (*reportRows, error) {
 
 func (rr *reportRows) close() { rr.scratch.close() }
 
+// view returns the rows so far, to be read while others are added.
+func (rr *reportRows) view() (*reportRows, error) {
+	if err := rr.write(); err != nil {
+		return nil, err
+	}
+	return &reportRows{scratch: rr.scratch, index: slices.Clone(rr.index)}, nil
+}
+
+// write writes out what was added.
+func (rr *reportRows) write() error {
+	if rr.scratch.Buffered() == 0 {
+		return nil
+	}
+	return rr.scratch.Flush()
+}
+
 // add writes r to scratch; sort goes before its class and key where the report has an order of its own.
 func (rr *reportRows) add(r *report.Row, sort []byte) error {
 	core, extra, err := r.Encode()
@@ -97,11 +113,23 @@ func (rr *reportRows) add(r *report.Row, sort []byte) error {
 // seal returns the digest of all rows in the order of their keys, and brings them into the order in which they are shown. If that is
 // not the usual one, it returns the digest of the order as well.
 func (rr *reportRows) seal(compared, sorted bool) (rows, order cas.Digest) {
-	byKey := func(a, b indexed) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.digest[:], b.digest[:]))
-	}
 	slices.SortFunc(rr.index, byKey)
 	rows = rr.digest()
+	rr.show(compared, sorted)
+	if sorted {
+		order = rr.digest()
+	}
+	return rows, order
+}
+
+// arrange brings the rows into the order in which they are shown.
+func (rr *reportRows) arrange(compared, sorted bool) {
+	slices.SortFunc(rr.index, byKey)
+	rr.show(compared, sorted)
+}
+
+// show brings rows that are in the order of their keys into the one in which they are shown.
+func (rr *reportRows) show(compared, sorted bool) {
 	rank := make(map[report.Class]int)
 	for i, c := range report.Classes(compared) {
 		rank[c] = i
@@ -112,10 +140,10 @@ func (rr *reportRows) seal(compared, sorted bool) (rows, order cas.Digest) {
 		}
 		return cmp.Compare(rank[a.class], rank[b.class])
 	})
-	if sorted {
-		order = rr.digest()
-	}
-	return rows, order
+}
+
+func byKey(a, b indexed) int {
+	return cmp.Or(cmp.Compare(a.key, b.key), bytes.Compare(a.digest[:], b.digest[:]))
 }
 
 // digest is over the digests of the rows, which are over their cores.
@@ -129,13 +157,9 @@ func (rr *reportRows) digest() cas.Digest {
 	return cas.Sum(cas.BLAKE3, h, int64(n))
 }
 
-// all yields the rows in the order in which they are shown.
+// all yields the rows in the order in which they are shown. They are all written.
 func (rr *reportRows) all() iter.Seq2[*report.Row, error] {
 	return func(yield func(*report.Row, error) bool) {
-		if err := rr.scratch.Flush(); err != nil {
-			yield(nil, err)
-			return
-		}
 		var buf []byte
 		for _, e := range rr.index {
 			n := int(e.core + e.extra)

@@ -36,19 +36,16 @@ type showing struct {
 	each   int // bytes of one text
 }
 
-// show returns what adds explanations to needy rows of so many sides.
-func (a *collateAction) show() *showing {
+// newShowing returns what adds explanations to the rows that h counts.
+func newShowing(rt *Runtime, e *evidence, h *report.Head) *showing {
 	needy := 0
-	for class, n := range a.head.Summary {
+	for class, n := range h.Summary {
 		if !class.Quiet() {
 			needy += n
 		}
 	}
-	sides := needy * max(len(a.head.Compare), 1)
-	return &showing{
-		evidence: a.evidence, inputs: a.rt.inputs, budget: maxTexts,
-		each: min(max(maxTexts/2/max(sides, 1), leastText), mostText),
-	}
+	sides := needy * max(len(h.Compare), 1)
+	return &showing{evidence: e, inputs: rt.inputs, budget: maxTexts, each: min(max(maxTexts/2/max(sides, 1), leastText), mostText)}
 }
 
 // explained yields the rows with their explanations.

@@ -150,6 +150,8 @@ type Runtime struct {
 	Note string
 	// Build, if set, says what a report with a label shows of the build that it is part of.
 	Build func(engine.Label) *report.Build
+	// Growing, if set, keeps reports while their rows come in, and after that: who made it closes it.
+	Growing *Growing
 	// Preimage, if set, returns what is in a key, as its record says; nil if that is not known.
 	Preimage func(context.Context, engine.Key) []byte
 	// InOrder makes queries yield items in the order in which they ask, so that the first ones are always the same.

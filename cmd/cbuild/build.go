@@ -13,6 +13,7 @@ import (
 	"cbuild/internal/clock"
 	"cbuild/internal/sandbox"
 	"cbuild/internal/ui"
+	"cbuild/rules"
 )
 
 // build is the default verb.
@@ -69,6 +70,7 @@ type run struct {
 	events    []*ui.Events
 	observer  ui.Observers
 	timeline  *ui.Timeline
+	growing   rules.Growing
 	published []*publication
 	paths     []string  // of what was published, as printed
 	signal    os.Signal // the first one, once Run has returned
@@ -86,6 +88,7 @@ func (r *run) run() error {
 		return err
 	}
 	defer closeEvents()
+	defer r.growing.Close()
 	defer r.recordHistory()()
 	r.prepare()
 	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
@@ -119,6 +122,7 @@ func (r *run) eventsErr(err error) error {
 func (r *run) prepare() {
 	f := r.cli.flags
 	r.runtime.Build = r.pageBuild
+	r.runtime.Growing = &r.growing
 	if f.verbose > 0 {
 		r.runtime.Executor = &tellingExecutor{r.runtime.Executor, r.console}
 	}

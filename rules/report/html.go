@@ -8,8 +8,6 @@ import (
 	"html"
 	"io"
 	"strings"
-
-	"cbuild/engine"
 )
 
 //go:embed page.js
@@ -21,30 +19,15 @@ var pageStyle string
 // HTML writes index.html: one file that needs nothing else. All that comes from outside stands in it compressed, or as escaped text; the
 // page's policy lets only our own script and style run, named by their hashes.
 type HTML struct {
-	w       io.Writer
-	options HTMLOptions
-	columns *columns
-	details details
+	w io.Writer
+	pageData
 	// listed are the rows for readers without scripts.
 	listed []string
-	// ran counts the commands of the rows by the class of their sandboxes.
-	ran [engine.SandboxFull + 1]int
-}
-
-// HTMLOptions say what a page knows besides its rows. Each may be nil.
-type HTMLOptions struct {
-	// Build says at the end what is known of the build.
-	Build func() *Build
-	// Link returns where an artifact lies, relative to the page; "" if it does not lie there.
-	Link func(engine.Artifact) string
 }
 
 // NewHTML returns a format that writes to w.
-func NewHTML(w io.Writer, o HTMLOptions) *HTML {
-	if o.Build == nil {
-		o.Build = func() *Build { return &Build{} }
-	}
-	p := &HTML{w: w, options: o}
+func NewHTML(w io.Writer, o PageOptions) *HTML {
+	p := &HTML{w: w, pageData: pageData{options: o}}
 	p.details.use = func(chunk []byte) error { return p.embed(`class="detail"`, chunk) }
 	return p
 }
@@ -88,10 +71,13 @@ const pageHead = `<!doctype html>
 
 // Begin implements Format.
 func (p *HTML) Begin(h *Head) error {
-	p.columns = newColumns(h, p.options.Link)
+	p.begin(h)
 	_, err := io.WriteString(p.w, pageStart(h.Title, false))
 	return err
 }
+
+// LivePage is a page without data: it asks for them, and for what happens, at the addresses pack, detail/N and events beside its own.
+func LivePage(title string) string { return pageStart(title, true) + pageEnd() }
 
 // pageStart is all up to the data of a page. A live one may ask the server that it comes from.
 func pageStart(title string, live bool) string {
@@ -126,19 +112,10 @@ func (h *Head) warning() string {
 
 // Row implements Format.
 func (p *HTML) Row(r *Row) error {
-	for i := range r.Sides {
-		if e := &r.Sides[i].Extra; e.Shielded {
-			p.ran[e.Used.Sandbox]++
-		}
-	}
 	if !r.Class.Quiet() && len(p.listed) < perClass {
 		p.listed = append(p.listed, p.plain(r))
 	}
-	n, err := p.details.add(r)
-	if err == nil {
-		p.columns.add(r, n)
-	}
-	return err
+	return p.add(r)
 }
 
 func (s *Side) why() string {
@@ -168,30 +145,19 @@ func (p *HTML) plain(r *Row) string {
 	return b.String()
 }
 
-// sandbox says how well the commands of the rows were shielded.
-func (p *HTML) sandbox() string {
-	full, none := p.ran[engine.SandboxFull], p.ran[engine.SandboxNone]
-	switch {
-	case none > 0:
-		return fmt.Sprintf("%s of %s ran in sandbox class none: what a command did not declare was not hidden from it.", thousands(none), plural(full+none, "run"))
-	case full > 0:
-		return "All ran in sandbox class full: a command saw what it declared."
-	}
-	return ""
-}
-
 // End implements Format.
 func (p *HTML) End() error {
-	if err := p.details.flush(); err != nil {
+	pack, err := p.end()
+	if err != nil {
 		return err
 	}
 	if _, err := io.WriteString(p.w, p.unscripted()); err != nil {
 		return err
 	}
-	if err := p.embed(`id="pack"`, squeeze(p.columns.pack(p.options.Build(), p.details.chunks, p.sandbox()))); err != nil {
+	if err := p.embed(`id="pack"`, pack); err != nil {
 		return err
 	}
-	_, err := io.WriteString(p.w, pageEnd())
+	_, err = io.WriteString(p.w, pageEnd())
 	return err
 }
 

@@ -175,7 +175,7 @@ func (p *page) check() {
 func htmlOf(t *testing.T, h *Head, rows []*Row, build *Build) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Render(h, each(rows), NewHTML(&b, HTMLOptions{Build: func() *Build { return build }})); err != nil {
+	if err := Render(h, each(rows), NewHTML(&b, PageOptions{Build: func() *Build { return build }})); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()

@@ -57,7 +57,7 @@ func each(rows []*Row) iter.Seq2[*Row, error] {
 func render(t testing.TB, h *Head, rows []*Row) (html, js, text, table string) {
 	t.Helper()
 	var a, b, c, d bytes.Buffer
-	if err := Render(h, each(rows), NewHTML(&a, HTMLOptions{}), NewJSON(&b), NewMarkdown(&c), NewCSV(&d)); err != nil {
+	if err := Render(h, each(rows), NewHTML(&a, PageOptions{}), NewJSON(&b), NewMarkdown(&c), NewCSV(&d)); err != nil {
 		t.Fatal(err)
 	}
 	return a.String(), b.String(), c.String(), d.String()
