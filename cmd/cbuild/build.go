@@ -67,6 +67,8 @@ type run struct {
 	build     *engine.Build
 	console   *ui.Console
 	events    []*ui.Events
+	timeline  *ui.Timeline // nil if nobody asks for it
+	profile   *os.File     // nil without --profile
 	observer  ui.Observers
 	timeline  *ui.Timeline
 	published []*publication
@@ -81,11 +83,11 @@ type run struct {
 }
 
 func (r *run) run() error {
-	closeEvents, err := r.observe()
+	closeFiles, err := r.observe()
+	defer closeFiles()
 	if err != nil {
 		return err
 	}
-	defer closeEvents()
 	defer r.recordHistory()()
 	r.prepare()
 	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
