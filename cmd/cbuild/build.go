@@ -68,8 +68,9 @@ type run struct {
 	build     *engine.Build
 	console   *ui.Console
 	events    []*ui.Events
-	observer  ui.Observers
 	timeline  *ui.Timeline
+	profile   *os.File // nil without --profile
+	observer  ui.Observers
 	growing   rules.Growing
 	published []*publication
 	paths     []string  // of what was published, as printed
@@ -83,11 +84,11 @@ type run struct {
 }
 
 func (r *run) run() error {
-	closeEvents, err := r.observe()
+	closeFiles, err := r.observe()
+	defer closeFiles()
 	if err != nil {
 		return err
 	}
-	defer closeEvents()
 	defer r.growing.Close()
 	defer r.recordHistory()()
 	r.prepare()

@@ -17,6 +17,7 @@ import (
 // finish publishes what was asked for, says how it went, and returns the status as an error.
 func (r *run) finish() error {
 	r.publish()
+	r.tellTimeline()
 	if err := r.breakage.get(); err != nil {
 		r.problem(exitTrouble, errors.New(r.storeTrouble(err)))
 	}

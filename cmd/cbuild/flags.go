@@ -41,6 +41,7 @@ type flags struct {
 	failOn    string
 	limit     int
 	sample    int
+	profile   string
 
 	// What belongs to the machine, and can be set elsewhere, too.
 	jobs        int
@@ -127,6 +128,7 @@ func (c *cli) buildFlags(cmd *cobra.Command) {
 	f.BoolVar(&c.flags.offline, "offline", false, "do not use the network")
 	f.BoolVar(&c.flags.frozen, "frozen", false, "both --locked and --offline")
 	f.StringVarP(&c.flags.out, "out", "o", "", "publish outputs in this `DIR` instead of cbuild-out")
+	f.StringVar(&c.flags.profile, "profile", "", "write what was executed, and when, to this `FILE`, for ui.perfetto.dev; compressed if it ends in .gz")
 	addLaterFlags(f)
 }
 

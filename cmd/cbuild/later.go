@@ -25,16 +25,14 @@ func laterCommands() (all []*cobra.Command) {
 	return all
 }
 
-// laterFlags are promised for build; some take a value.
-var laterFlags = map[string]bool{"profile": true, "remote": false, "require-cached": false}
+// laterFlags are promised for build.
+var laterFlags = []string{"remote", "require-cached"}
 
 func addLaterFlags(f *pflag.FlagSet) {
-	for name, takes := range laterFlags {
+	for _, name := range laterFlags {
 		f.Var(laterFlag(name), name, "")
 		_ = f.MarkHidden(name)
-		if !takes {
-			f.Lookup(name).NoOptDefVal = "true"
-		}
+		f.Lookup(name).NoOptDefVal = "true"
 	}
 }
 

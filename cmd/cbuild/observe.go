@@ -18,10 +18,15 @@ import (
 	"cbuild/rules/download"
 )
 
-// observe makes the observers that the flags ask for. The caller calls closeEvents.
-func (r *run) observe() (closeEvents func(), err error) {
+// observe makes the observers that the flags ask for. The caller calls closeFiles, also after an error.
+func (r *run) observe() (closeFiles func(), err error) {
 	c := r.cli
-	closeEvents = func() {}
+	var files []*os.File
+	closeFiles = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
 	ci, _ := c.env("CI")
 	r.console = ui.NewConsole(ui.ConsoleOptions{
 		Out: c.stderr, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose,
@@ -31,7 +36,7 @@ func (r *run) observe() (closeEvents func(), err error) {
 	})
 	r.notes.to(r.console.Note)
 	r.note = r.console.Note
-	r.timeline = ui.NewTimeline(clock.System, false)
+	r.timeline = ui.NewTimeline(clock.System, c.flags.profile != "" || c.flags.verbose > 0)
 	r.observer = ui.Observers{r.console, r, r.timeline}
 	r.tellHost = func(h download.HostState) {
 		r.observer.Observe(engine.Event{Type: engine.EventProgress, Text: h.String(), After: max(h.Paused, h.Probe)})
@@ -46,12 +51,18 @@ func (r *run) observe() (closeEvents func(), err error) {
 	if c.flags.events != "" && c.flags.events != "-" {
 		f, err := os.Create(c.flags.events)
 		if err != nil {
-			return closeEvents, usagef("--events: %w", err)
+			return closeFiles, usagef("--events: %w", err)
 		}
-		closeEvents = func() { f.Close() }
+		files = append(files, f)
 		add(f)
 	}
-	return closeEvents, nil
+	if c.flags.profile != "" {
+		if r.profile, err = os.Create(c.flags.profile); err != nil {
+			return closeFiles, usagef("--profile: %w", err)
+		}
+		files = append(files, r.profile)
+	}
+	return closeFiles, nil
 }
 
 // hosts says how the hosts are doing that downloads wait for.
