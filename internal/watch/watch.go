@@ -308,7 +308,17 @@ func (w *Watcher) settle(changes burst) (paths []string, err error) {
 		}
 	}
 	slices.Sort(paths)
-	return slices.Compact(paths), nil
+	news := ""
+	paths = slices.DeleteFunc(slices.Compact(paths), func(path string) bool {
+		if news != "" && isBelow(path, news) {
+			return true // it came with its directory
+		}
+		if changes[path] {
+			news = path
+		}
+		return false
+	})
+	return paths, nil
 }
 
 func exists(path string) bool {
