@@ -49,6 +49,7 @@ func (c *cli) choose(args []string) (*session, []buildfile.Selection, error) {
 	}
 	selected, diags := w.Select(patterns, c.flags.exclude)
 	if err := c.report(diags); err != nil {
+		_ = w.Close() // it was only read
 		return nil, nil, err
 	}
 	s, err := c.open(w)

@@ -53,14 +53,20 @@ type cli struct {
 	flags      flags
 	machine    *pflag.FlagSet // those flags that configuration files and the environment may set
 	configured bool
-	umask      int // of who called us
+	umask      int            // of who called us
+	caught     chan os.Signal // of watch, whose signals are those of each of its builds; else nil
+	builds     int            // that began to write events
 }
 
 func (c *cli) main() int {
 	defer c.bug()
 	root := c.root()
 	root.SetArgs(joinJobs(c.args))
-	err := c.written(root.Execute())
+	return c.say(c.written(root.Execute()))
+}
+
+// say shows an error, unless its text was shown already, and returns the status that it stands for.
+func (c *cli) say(err error) int {
 	var s *statusError
 	switch {
 	case err == nil:
@@ -131,7 +137,7 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 	c.buildFlags(build)
 	root.ValidArgsFunction, build.ValidArgsFunction = c.completeTargets, c.completeTargets
 	root.AddCommand(
-		build, c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(),
+		build, c.watchCommand(), c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(),
 		c.execCommand(), c.reproCommand(),
 		c.initCommand(), c.cleanCommand(), c.casCommand(), c.doctorCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
 	)

@@ -11,7 +11,7 @@ import (
 var errNotYet = errors.New("this version of cbuild does not have it")
 
 // laterVerbs are promised, and say so.
-var laterVerbs = []string{"serve", "watch"}
+var laterVerbs = []string{"serve"}
 
 func laterCommands() (all []*cobra.Command) {
 	for _, name := range laterVerbs {

@@ -35,6 +35,9 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 		},
 	})
 	if err := c.report(diags); err != nil {
+		if w != nil {
+			_ = w.Close() // it was only read
+		}
 		return nil, err
 	}
 	return w, nil

@@ -27,11 +27,10 @@ func (r *run) observe() (closeFiles func(), err error) {
 			f.Close()
 		}
 	}
-	ci, _ := c.env("CI")
 	r.console = ui.NewConsole(ui.ConsoleOptions{
 		Out: c.stderr, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose,
 		Quiet: c.quiet() || c.flags.progress == "json",
-		Live:  c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == "",
+		Live:  c.live(),
 		Log:   r.log, Asked: r.asked, Advice: r.workspace.Advice, Hosts: r.hosts,
 	})
 	r.notes.to(r.console.Note)
@@ -49,7 +48,11 @@ func (r *run) observe() (closeFiles func(), err error) {
 		add(c.stdout)
 	}
 	if c.flags.events != "" && c.flags.events != "-" {
-		f, err := os.Create(c.flags.events)
+		mode := os.O_TRUNC
+		if c.builds++; c.builds > 1 {
+			mode = os.O_APPEND // of watch, whose readers have seen the others
+		}
+		f, err := os.OpenFile(c.flags.events, os.O_WRONLY|os.O_CREATE|mode, 0o666)
 		if err != nil {
 			return closeFiles, usagef("--events: %w", err)
 		}
@@ -63,6 +66,12 @@ func (r *run) observe() (closeFiles func(), err error) {
 		files = append(files, r.profile)
 	}
 	return closeFiles, nil
+}
+
+// live reports whether lines are redrawn in place.
+func (c *cli) live() bool {
+	ci, _ := c.env("CI")
+	return c.flags.progress == "tty" || c.flags.progress == "auto" && c.terminal() && ci == ""
 }
 
 // hosts says how the hosts are doing that downloads wait for.
@@ -131,12 +140,21 @@ func (r *run) asked(e engine.Event) bool {
 // grace is how long running actions may take to finish after the first signal.
 const grace = 10 * time.Second
 
+// catch returns a channel for the signals that end a command. Release is called when nobody waits for them any more.
+func (c *cli) catch() (caught chan os.Signal, release func()) {
+	if c.caught != nil {
+		return c.caught, func() {}
+	}
+	caught = make(chan os.Signal, 2)
+	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	return caught, func() { signal.Stop(caught) }
+}
+
 // signals returns a context for the build. The first SIGINT or SIGTERM lets running actions finish for the grace, the second ends
 // them. Stop ends the watch and returns the first signal.
 func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 	ctx, cancel := context.WithCancel(context.Background())
-	caught := make(chan os.Signal, 2)
-	signal.Notify(caught, os.Interrupt, syscall.SIGTERM)
+	caught, release := r.cli.catch()
 	var first os.Signal
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -163,7 +181,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 		}
 	})
 	return ctx, func() os.Signal {
-		signal.Stop(caught)
+		release()
 		cancel()
 		watching.Wait()
 		return first

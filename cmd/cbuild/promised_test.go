@@ -145,7 +145,7 @@ func promisedCommands(add func(name, word string)) {
 		}
 		cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 			// These have the flags of cbuild, so one story tells of all of them.
-			same := slices.Contains([]string{"build", "exec", "repro"}, words) && root.LocalFlags().Lookup(f.Name) != nil
+			same := slices.Contains([]string{"build", "exec", "repro", "watch"}, words) && root.LocalFlags().Lookup(f.Name) != nil
 			if f.Name != "help" && !same {
 				add(strings.Join(strings.Fields("flag "+words+" --"+f.Name), " "), flagWord(words, f))
 			}

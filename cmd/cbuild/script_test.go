@@ -113,6 +113,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"rot":      rot,
 		"await":    await,
 		"nothing":  nothing,
+		"rebuilt":  rebuilt,
 		"finished": finished,
 		"events":   checkEvents,
 		"rows":     rows,

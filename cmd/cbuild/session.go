@@ -114,6 +114,7 @@ func (c *cli) durability() local.Durability {
 // open makes a session for w. The caller closes it.
 func (c *cli) open(w *buildfile.Workspace) (s *session, err error) {
 	s = &session{cli: c, note: func(string, string) {}, tellHost: func(download.HostState) {}, workspace: w, uses: &rules.Uses{}}
+	s.closers = append(s.closers, func() { _ = w.Close() }) // it was only read
 	defer func() {
 		if err != nil {
 			s.close()

@@ -37,6 +37,12 @@ func (s *screen) String() string {
 // onTerminal runs cbuild with a terminal as standard error, calls meanwhile with what is shown there so far, and returns all of it.
 func (w *world) onTerminal(meanwhile func(shown func() string), args ...string) string {
 	w.t.Helper()
+	return w.onTerminalUntil(0, func(shown func() string, _ func(os.Signal)) { meanwhile(shown) }, args...)
+}
+
+// onTerminalUntil is onTerminal for what ends with the given status, perhaps because of a signal that meanwhile sends.
+func (w *world) onTerminalUntil(status int, meanwhile func(shown func() string, send func(os.Signal)), args ...string) string {
+	w.t.Helper()
 	master, slave, err := pty.Open()
 	if err != nil {
 		w.t.Skipf("SKIPPED: no pseudo-terminals: %v", err)
@@ -65,9 +71,10 @@ func (w *world) onTerminal(meanwhile func(shown func() string), args ...string) 
 			}
 		}
 	})
-	meanwhile(s.String)
-	if err := cmd.Wait(); err != nil {
-		w.t.Errorf("cbuild %q: %v\n%s", args, err, s.String())
+	meanwhile(s.String, func(s os.Signal) { check(w.t, cmd.Process.Signal(s)) })
+	_ = cmd.Wait() // its status is looked at
+	if got := cmd.ProcessState.ExitCode(); got != status {
+		w.t.Errorf("cbuild %q: status %d, want %d\n%s", args, got, status, s.String())
 	}
 	reading.Wait()
 	return s.String()

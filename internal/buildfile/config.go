@@ -47,9 +47,13 @@ func LoadConfig(file string, names []string, set func(Setting) error) *Diagnosti
 	return diags
 }
 
-// FindRoot returns the root of the workspace that holds dir, or the file if that is set; ok is false if there is none.
+// FindRoot returns the absolute path of the root of the workspace that holds dir, or the file if that is set; ok is false if there is none.
 func FindRoot(dir, file string) (root string, ok bool) {
-	root, err := findRoot(dir, file)
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", false
+	}
+	root, err = findRoot(dir, file)
 	return root, err == nil
 }
 

@@ -151,6 +151,14 @@ func Load(opts Options) (*Workspace, *Diagnostics) {
 // Bind gives the targets the runtime that their rules plan against. It must be called before a build.
 func (w *Workspace) Bind(rt *rules.Runtime) { w.rt.Store(rt) }
 
+// Close closes what expressions read files through. Nothing may be evaluated after it.
+func (w *Workspace) Close() error {
+	if w.files == nil {
+		return nil
+	}
+	return w.files.root.Close()
+}
+
 func (w *Workspace) runtime() *rules.Runtime { return w.rt.Load() }
 
 // findRoot returns the nearest directory upwards whose BUILD.hcl has a cbuild block, else the topmost one upwards with a BUILD.hcl.

@@ -53,6 +53,7 @@ type Lock struct {
 	pins, before map[string]map[string]string
 	// files are the names of the answer files that the lock file mentions.
 	files map[string]bool
+	saved bool // guarded by mu; whether Save has written
 }
 
 // LockOptions say how a Lock behaves.
@@ -227,6 +228,7 @@ func (l *Lock) Save() error {
 	if err := renameio.WriteFile(filepath.Join(l.root, LockName), text, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", LockName, err)
 	}
+	l.saved = true
 	l.removeStale(answers)
 	l.files = make(map[string]bool)
 	for name := range answers {
@@ -234,6 +236,13 @@ func (l *Lock) Save() error {
 	}
 	l.before = clonePins(l.pins)
 	return nil
+}
+
+// Saved reports whether Save had something to write, and has.
+func (l *Lock) Saved() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.saved
 }
 
 // writeAnswers replaces an answer file. Until the lock file names the new content, the old one stays beside it.

@@ -33,6 +33,7 @@ var allowed = map[string][]string{
 	"internal/state":             {"cas"},
 	"internal/sandbox":           {"cas", "engine", "internal/checkout"},
 	"internal/ui":                {"engine"},
+	"internal/watch":             {},
 	"internal/history":           {"engine"},
 	"internal/reapi":             {"cas", "engine"},
 }
@@ -48,6 +49,7 @@ var sole = map[string][]string{
 	"google.golang.org/grpc":         {"internal/reapi"},
 	"google.golang.org/protobuf":     {"internal/reapi"},
 	"github.com/spf13/cobra":         {"cmd/cbuild"},
+	"github.com/fsnotify/fsnotify":   {"internal/watch"},
 }
 
 // engineFree lists what the engine must not reach even indirectly, so that it can be tested with closures in virtual time and run
