@@ -3,6 +3,8 @@ package engine
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
+	"strings"
 	"time"
 
 	"cbuild/cas"
@@ -19,6 +21,15 @@ func (k Key) String() string {
 		return ""
 	}
 	return "b3:" + hex.EncodeToString(k[:])
+}
+
+// ParseKey reads what String writes.
+func ParseKey(s string) (k Key, err error) {
+	digits, ok := strings.CutPrefix(s, "b3:")
+	if n, err := hex.Decode(k[:], []byte(digits)); !ok || err != nil || n != len(k) || len(digits) != 2*len(k) {
+		return Key{}, fmt.Errorf("%q is no key", s)
+	}
+	return k, nil
 }
 
 // An Action is one repeatable step, the unit of work of every rule.

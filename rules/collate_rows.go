@@ -7,11 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"unicode"
-	"unicode/utf8"
 
 	"cbuild/engine"
 	"cbuild/internal/typo"
@@ -226,27 +223,11 @@ func (c *collation) side(of *engine.Row, o *engine.Outcome) (s report.Side, netw
 
 // joinLabel writes the address of an instance as the command line takes it.
 func joinLabel(of *engine.Row, o *engine.Outcome) string {
-	var b strings.Builder
-	b.WriteString(of.Target.Label.String())
 	keys := o.Axes
 	if of.Target.Repeated {
 		keys = append([]string{of.Key}, keys...)
 	}
-	for _, k := range keys {
-		b.WriteString("[" + labelKey(k) + "]")
-	}
-	return b.String()
-}
-
-// labelKey writes a key as it stands in a label: in quotes where it would be taken for something else.
-func labelKey(key string) string {
-	plain := func(r rune) bool {
-		return r > ' ' && r != 0x7f && !strings.ContainsRune("[]*?\"\\", r) && unicode.IsPrint(r)
-	}
-	if key != "" && strings.IndexFunc(key, func(r rune) bool { return !plain(r) }) < 0 && utf8.ValidString(key) {
-		return key
-	}
-	return strings.NewReplacer("[", `\x5b`, "]", `\x5d`).Replace(strconv.Quote(key))
+	return engine.InstanceLabel(of.Target.Label.String(), keys)
 }
 
 // prove adds the evidence to the sides of a row that needs a look: it is part of what the report says. That of quiet rows is not,

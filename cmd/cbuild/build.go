@@ -65,6 +65,7 @@ type run struct {
 	*session
 	selected  []buildfile.Selection
 	failOn    []failRule
+	id        string // in the history; empty if it is not there
 	began     time.Duration
 	build     *engine.Build
 	console   *ui.Console
@@ -93,6 +94,7 @@ func (r *run) run() error {
 	defer r.growing.Close()
 	defer r.recordHistory()()
 	r.prepare()
+	defer r.listen()()
 	r.observer.Observe(engine.Event{Type: engine.EventBuildStarted, Text: version})
 	r.evaluate()
 	err = r.tellFinished(r.finish())

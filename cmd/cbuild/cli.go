@@ -137,7 +137,7 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 	c.buildFlags(build)
 	root.ValidArgsFunction, build.ValidArgsFunction = c.completeTargets, c.completeTargets
 	root.AddCommand(
-		build, c.watchCommand(), c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(),
+		build, c.watchCommand(), c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(), c.serveCommand(),
 		c.execCommand(), c.reproCommand(),
 		c.initCommand(), c.cleanCommand(), c.casCommand(), c.doctorCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
 	)
@@ -147,7 +147,6 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, subcommand
 		}
 	}
-	root.AddCommand(laterCommands()...)
 	root.SetHelpCommand(c.helpCommand(root))
 	root.SetFlagErrorFunc(flagError)
 	tellUsage(root)

@@ -20,10 +20,22 @@ import (
 	"cbuild/rules/report"
 )
 
-// historyDir is where the builds of a workspace are kept.
-func (c *cli) historyDir(w *buildfile.Workspace) (string, error) {
+// historyDir is where the builds of the workspace with a root are kept.
+func (c *cli) historyDir(root string) (string, error) {
 	state, err := c.stateDir()
-	return filepath.Join(state, workspaceName(w.Root), "builds"), err
+	return filepath.Join(state, workspaceName(root), "builds"), err
+}
+
+// workspaceRoot is the root of the current workspace, whatever is in its files: what was built can be looked at while they have mistakes.
+func (c *cli) workspaceRoot() (string, error) {
+	if err := c.configure(); err != nil {
+		return "", err
+	}
+	root, ok := buildfile.FindRoot(".", c.flags.file)
+	if !ok {
+		return "", usagef("there is no %s here or above", buildfile.FileName)
+	}
+	return root, nil
 }
 
 // recordHistory begins the record of this build. The caller calls end when the last event is out. A build goes on without a record.
@@ -33,7 +45,7 @@ func (r *run) recordHistory() (end func()) {
 			r.console.Note("warning", "this build is not in the history: "+err.Error())
 		}
 	}
-	dir, err := r.cli.historyDir(r.workspace)
+	dir, err := r.cli.historyDir(r.workspace.Root)
 	if err != nil {
 		failed(err)
 		return func() {}
@@ -44,24 +56,25 @@ func (r *run) recordHistory() (end func()) {
 		return func() {}
 	}
 	r.observer = append(r.observer, rec)
+	r.id = rec.ID()
 	return func() { failed(rec.Close()) }
 }
 
-// openHistory opens the history of the current workspace.
-func (c *cli) openHistory() (*history.History, *buildfile.Workspace, error) {
-	w, err := c.load(nil)
+// openHistory opens the history of the current workspace, whose root it returns.
+func (c *cli) openHistory() (h *history.History, root string, err error) {
+	root, err = c.workspaceRoot()
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
-	dir, err := c.historyDir(w)
+	dir, err := c.historyDir(root)
 	if err != nil {
-		return nil, nil, err
+		return nil, "", err
 	}
-	h, err := history.Open(dir)
+	h, err = history.Open(dir)
 	if err != nil {
-		return nil, nil, &statusError{exitTrouble, err}
+		return nil, "", &statusError{exitTrouble, err}
 	}
-	return h, w, nil
+	return h, root, nil
 }
 
 func (c *cli) historyCommand() *cobra.Command {
@@ -71,13 +84,13 @@ func (c *cli) historyCommand() *cobra.Command {
 		Use: "history [TARGET[INSTANCE]]", Short: "List past builds, or the executions of an instance", Args: cobra.MaximumNArgs(1),
 		Example: "  cbuild history -n 5\n  cbuild history 'test[linux]'",
 		RunE: func(_ *cobra.Command, args []string) error {
-			h, w, err := c.openHistory()
+			h, root, err := c.openHistory()
 			if err != nil {
 				return err
 			}
 			defer h.Close()
 			if len(args) > 0 {
-				return c.listAttempts(h, fullName(w, args[0]), n, asJSON)
+				return c.listAttempts(h, fullName(root, args[0]), n, asJSON)
 			}
 			return c.listBuilds(h, n, asJSON)
 		},
@@ -88,18 +101,29 @@ func (c *cli) historyCommand() *cobra.Command {
 }
 
 // fullName writes the name of an instance as the history does. Its target need not exist any more.
-func fullName(w *buildfile.Workspace, name string) string {
+func fullName(root, name string) string {
+	target, _, _ := strings.Cut(name, "[")
 	switch {
 	case strings.HasPrefix(name, "//"):
 		return name
 	case strings.HasPrefix(name, ":"):
-		return "//" + w.Package + name
-	}
-	target, _, _ := strings.Cut(name, "[")
-	if strings.Contains(target, ":") {
+		return "//" + here(root) + name
+	case strings.Contains(target, ":"):
 		return "//" + name
 	}
-	return "//" + w.Package + ":" + name
+	return "//" + here(root) + ":" + name
+}
+
+// here is the directory of the current package, relative to the root.
+func here(root string) string {
+	dir, err := filepath.Abs(".")
+	if err == nil {
+		dir, err = filepath.Rel(root, dir)
+	}
+	if err != nil || dir == "." {
+		return ""
+	}
+	return filepath.ToSlash(dir)
 }
 
 func (c *cli) listBuilds(h *history.History, n int, asJSON bool) error {

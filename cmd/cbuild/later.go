@@ -3,27 +3,11 @@ package main
 import (
 	"errors"
 
-	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
 // errNotYet is the answer to what is promised and not there.
 var errNotYet = errors.New("this version of cbuild does not have it")
-
-// laterVerbs are promised, and say so.
-var laterVerbs = []string{"serve"}
-
-func laterCommands() (all []*cobra.Command) {
-	for _, name := range laterVerbs {
-		all = append(all, &cobra.Command{
-			Use: name, Hidden: true, DisableFlagParsing: true,
-			RunE: func(*cobra.Command, []string) error {
-				return usagef("cbuild %s is not there yet: %w. For a target of this name write :%s", name, errNotYet, name)
-			},
-		})
-	}
-	return all
-}
 
 // laterFlags are promised for build.
 var laterFlags = []string{"remote", "require-cached"}

@@ -4,40 +4,34 @@ import (
 	"context"
 
 	"cbuild/engine"
-	"cbuild/internal/clock"
 	"cbuild/rules/report"
 )
 
 // pageBuild says what the page of a report shows of this build: how far everything is that the report needs, and what was executed.
 func (r *run) pageBuild(of engine.Label) *report.Build {
-	took := clock.System.Elapsed() - r.began
-	b := &report.Build{Began: clock.System.Now().Add(-took), Took: took, Jobs: r.cli.flags.jobs, Lanes: r.timeline.Lanes()}
-	progress := make(map[engine.Label]engine.Progress)
-	for _, p := range r.build.Progress() {
-		progress[p.Target.Label] = p
+	targets := upstream(r.workspace.Targets, of)
+	b := r.progress(targets)
+	places := make(map[string]int)
+	for i := range b.Targets {
+		places[b.Targets[i].Label] = i
 	}
-	places := make(map[engine.Label]int)
-	for _, t := range upstream(r.workspace.Targets, of) {
-		p, ok := progress[t.Label]
-		if !ok {
-			continue
+	place := make(map[*engine.Target]int)
+	for _, t := range targets {
+		if at, ok := places[t.Label.String()]; ok {
+			place[t] = at
 		}
-		places[t.Label] = len(b.Targets)
-		b.Targets = append(b.Targets, report.Target{
-			Label: t.Label.String(), Name: t.Label.Name, Rule: t.Rule, Done: p.Done, Total: p.Total, Open: p.Open,
-			Counts: p.Counts.Classes, Cached: p.Counts.Cached[engine.CachedLocal] + p.Counts.Cached[engine.CachedRemote], Took: p.Counts.Took,
-		})
 	}
 	for _, s := range r.timeline.Spans() {
-		if place, ok := places[s.Target.Label]; ok {
-			b.Spans = append(b.Spans, report.Span{Lane: s.Lane, Start: s.Start, Took: s.Took, Target: place, Outcome: s.Class})
+		if at, ok := place[s.Target]; ok {
+			b.Lanes = max(b.Lanes, s.Lane+1)
+			b.Spans = append(b.Spans, report.Span{Lane: s.Lane, Start: s.Start, Took: s.Took, Target: at, Outcome: s.Class})
 		}
 	}
 	return b
 }
 
-// upstream returns the target with a label and all that it needs, what is needed before what needs it.
-func upstream(targets []*engine.Target, of engine.Label) (all []*engine.Target) {
+// upstream returns the targets with the given labels and all that they need, what is needed before what needs it.
+func upstream(targets []*engine.Target, of ...engine.Label) (all []*engine.Target) {
 	byLabel := make(map[engine.Label]*engine.Target)
 	for _, t := range targets {
 		byLabel[t.Label] = t
@@ -55,7 +49,9 @@ func upstream(targets []*engine.Target, of engine.Label) (all []*engine.Target) 
 		}
 		all = append(all, t)
 	}
-	visit(of)
+	for _, l := range of {
+		visit(l)
+	}
 	return all
 }
 

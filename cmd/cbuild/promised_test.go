@@ -151,9 +151,7 @@ func promisedCommands(add func(name, word string)) {
 			}
 		})
 		for _, sub := range cmd.Commands() {
-			if !slices.Contains(laterVerbs, sub.Name()) {
-				visit(sub, strings.TrimSpace(words+" "+sub.Name()))
-			}
+			visit(sub, strings.TrimSpace(words+" "+sub.Name()))
 		}
 	}
 	visit(root, "")

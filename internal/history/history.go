@@ -74,7 +74,7 @@ func Open(dir string) (*History, error) {
 	if err := h.openIndex(); err != nil {
 		return nil, err
 	}
-	if err := h.update(); err != nil {
+	if err := h.Refresh(); err != nil {
 		_ = h.Close() // what went wrong first matters
 		return nil, err
 	}
@@ -141,8 +141,8 @@ func (h *History) prepare() error {
 // Close closes the index.
 func (h *History) Close() error { return h.db.Close() }
 
-// update reads the builds that the index does not have, and forgets those that are gone.
-func (h *History) update() error {
+// Refresh reads the builds that the index does not have, and forgets those that are gone.
+func (h *History) Refresh() error {
 	ids, err := builds(h.dir)
 	if err != nil {
 		return err

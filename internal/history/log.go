@@ -12,6 +12,8 @@ import (
 
 	"github.com/gofrs/flock"
 	"github.com/klauspost/compress/zstd"
+
+	"cbuild/engine"
 )
 
 // A build has two files. ID.json is a summary, written when the build begins and again when it ends: a build that was killed has none of
@@ -61,6 +63,9 @@ func (r *Result) Name() string {
 	}
 	return name
 }
+
+// Label writes the instance as the command line takes it.
+func (r *Result) Label() string { return engine.InstanceLabel(r.Target, r.Instance) }
 
 // builds returns the IDs of the builds whose files are in dir, in their order.
 func builds(dir string) ([]string, error) {

@@ -80,6 +80,9 @@ func Record(dir string, args []string, c clock.Clock) (r *Recorder, err error) {
 	return r, nil
 }
 
+// ID returns the ID of the build.
+func (r *Recorder) ID() string { return r.id }
+
 func (r *Recorder) path(suffix string) string { return filepath.Join(r.dir, r.id+suffix) }
 
 func (r *Recorder) unlock() {

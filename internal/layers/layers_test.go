@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/ui":                {"engine"},
 	"internal/watch":             {},
 	"internal/history":           {"engine"},
+	"internal/live":              {},
 	"internal/reapi":             {"cas", "engine"},
 }
 

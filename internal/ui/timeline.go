@@ -169,6 +169,21 @@ func (t *Timeline) keep(o opened, x execution, class engine.Class, took time.Dur
 	}
 }
 
+// Running returns what runs now, the longest first: spans that have not ended, up to now.
+func (t *Timeline) Running() []Span {
+	now := t.clock.Elapsed() - t.start
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var spans []Span
+	for o, x := range t.open {
+		if x.took == 0 {
+			spans = append(spans, Span{Name: o.name, Target: o.target, Start: x.start, Took: now - x.start, Attempt: int(x.attempt)})
+		}
+	}
+	slices.SortFunc(spans, func(a, b Span) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.Name, b.Name)) })
+	return spans
+}
+
 // Spans returns what has ended so far, sorted by when it started.
 func (t *Timeline) Spans() []Span {
 	t.mu.Lock()

@@ -91,3 +91,38 @@ func (b *Build) spans() []Span {
 }
 
 func bad(c engine.Class) bool { return c != engine.ClassPass && c != "" }
+
+// JSON returns b as in the header of a page, without the spans.
+func (b *Build) JSON() []byte { return b.append(nil) }
+
+func (b *Build) append(buf []byte) []byte {
+	o := object{buf: buf}
+	if !b.Began.IsZero() {
+		o.int("began", int(b.Began.UnixMilli()))
+	}
+	o.int("took", int(b.Took.Milliseconds()))
+	o.int("jobs", b.Jobs)
+	o.int("lanes", b.Lanes)
+	o.list("targets", len(b.Targets), func(i int, m *object) {
+		t := &b.Targets[i]
+		m.string("label", Name(t.Label))
+		m.string("name", Name(t.Name))
+		m.string("rule", t.Rule)
+		m.int("done", t.Done)
+		m.int("total", t.Total)
+		m.member("open")
+		m.buf = appendBool(m.buf, t.Open)
+		m.int("cached", t.Cached)
+		m.int("failed", t.Failed())
+		m.member("counts")
+		counts := object{buf: m.buf}
+		for _, c := range outcomes {
+			if n := t.Counts[c]; n > 0 {
+				counts.int(string(c), n)
+			}
+		}
+		m.buf = counts.end()
+		m.int("took", int(t.Took.Milliseconds()))
+	})
+	return o.end()
+}
