@@ -2,19 +2,17 @@ package report
 
 import (
 	"crypto/sha256"
-	_ "embed"
 	"encoding/base64"
 	"fmt"
 	"html"
 	"io"
 	"strings"
+
+	"cbuild/rules/report/ui"
 )
 
-//go:embed page.js
-var pageScript string
-
-//go:embed page.css
-var pageStyle string
+// The page's script and style.
+var pageScript, pageStyle = ui.Script, ui.Style
 
 // HTML writes index.html: one file that needs nothing else. All that comes from outside stands in it compressed, or as escaped text; the
 // page's policy lets only our own script and style run, named by their hashes.

@@ -90,13 +90,17 @@ const empty = { classes: [], outcomes: [""], compare: [], axes: [], columns: [],
 export class Pack {
   readonly head: Header;
   private readonly bytes: ArrayBuffer;
+  /** base is where the sections begin: their offsets count from there. */
+  private readonly base: number;
   private readonly columns = new Map<string, Column | undefined>();
   private readonly arrays = new Map<string, Numbers | undefined>();
 
   constructor(bytes: ArrayBuffer) {
     const start = new DataView(bytes);
     if (bytes.byteLength < 8 || start.getUint32(0) !== 0x63627031) throw new Error("This is not the data of a report."); // "cbp1"
-    const header = new TextDecoder().decode(new Uint8Array(bytes, 8, start.getUint32(4, true)));
+    const length = start.getUint32(4, true);
+    this.base = 8 + length;
+    const header = new TextDecoder().decode(new Uint8Array(bytes, 8, length));
     this.head = { ...empty, ...JSON.parse(header) };
     if (this.head.version !== 1) throw new Error(`The data of this report has version ${this.head.version}.`);
     this.bytes = bytes;
@@ -115,7 +119,7 @@ export class Pack {
   numbers(name: string): Numbers | undefined {
     if (!this.arrays.has(name)) {
       const s = this.head.sections[name];
-      this.arrays.set(name, s && typed(this.bytes, s.form, s.at));
+      this.arrays.set(name, s && this.typed(s.form, s.at));
     }
     return this.arrays.get(name);
   }
@@ -126,12 +130,16 @@ export class Pack {
     return this.columns.get(name);
   }
 
+  private typed(form: string, [offset, length]: [number, number]): Numbers {
+    return typed(this.bytes, form, [this.base + offset, length]);
+  }
+
   private open(name: string): Column | undefined {
     const s = this.head.sections[name];
     if (!s) return undefined;
     const text = (at: [number, number]) =>
-      new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(this.bytes, at[0], at[1]));
-    if (s.form === "dict" && s.codes && s.words) return new Dict(typed(this.bytes, s.codes, s.at), text(s.words).split("\n"));
+      new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(this.bytes, this.base + at[0], at[1]));
+    if (s.form === "dict" && s.codes && s.words) return new Dict(this.typed(s.codes, s.at), text(s.words).split("\n"));
     return new Lines(text(s.at), this.count);
   }
 }
