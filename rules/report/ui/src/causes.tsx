@@ -1,0 +1,74 @@
+// Root causes: first error lines without what differs from row to row, ranked. Limits and infrastructure stand apart: they say nothing of
+// what was compared.
+import { useSignal } from "@preact/signals";
+import { count, plural } from "./format";
+import type { CauseKind, Pack } from "./pack";
+import { cause, pack, shares, type Share } from "./state";
+
+const page = 100;
+
+export function Causes() {
+  const p = pack.value!;
+  const all = shares.value;
+  const compared = p.head.compare.length > 0;
+  return (
+    <section class="panel causes" aria-label="Root causes">
+      <h2>
+        Root causes <small>{all.length === 0 ? "" : `${count(all.length)} distinct${compared ? ", by what regressed or is inconclusive" : ", by rows"}`}</small>
+      </h2>
+      {all.length === 0 && <p class="empty">{p.head.causes.length === 0 ? "No row has an error." : "No row in view has an error."}</p>}
+      <Group name="" kinds={["error"]} shares={all} />
+      <Group name="Limits and infrastructure" kinds={["limit", "infrastructure"]} shares={all} />
+    </section>
+  );
+}
+
+interface GroupProps {
+  name: string;
+  kinds: CauseKind[];
+  shares: Share[];
+}
+
+function Group({ name, kinds, shares }: GroupProps) {
+  const p = pack.value!;
+  const limit = useSignal(page);
+  const of = shares.filter((s) => kinds.includes(p.head.causes[s.index]!.kind));
+  if (of.length === 0) return null;
+  const most = Math.max(...of.map((s) => s.loud || s.all));
+  return (
+    <>
+      {name && <h3>{name}</h3>}
+      <div class={name ? "scroll apart" : "scroll"} tabIndex={0} role="group" aria-label={name || "Errors"}>
+        <ul>
+          {of.slice(0, limit.value).map((s) => (
+            <Entry key={s.index} pack={p} share={s} most={most} />
+          ))}
+        </ul>
+        {of.length > limit.value && (
+          <button type="button" class="more" onClick={() => (limit.value += 10 * page)}>
+            {plural(of.length - limit.value, "more cause")}
+          </button>
+        )}
+      </div>
+    </>
+  );
+}
+
+function Entry({ pack: p, share: s, most }: { pack: Pack; share: Share; most: number }) {
+  const { text, kind } = p.head.causes[s.index]!;
+  const n = s.loud || s.all;
+  const on = cause.value === s.index + 1;
+  const loud = s.loud > 0 ? (kind === "error" ? "red" : "violet") : "gray";
+  return (
+    <li>
+      <button type="button" class={`cause ${loud}`} data-test="cause" data-cause={s.index + 1} aria-pressed={on} title={text} onClick={() => (cause.value = on ? 0 : s.index + 1)}>
+        <i class="fill" aria-hidden="true" style={{ width: `${Math.min(100, (100 * n) / most)}%` }} />
+        <span class="text">{text}</span>
+        <span class="n">
+          <b>{count(n)}</b>
+          {s.loud > 0 && s.loud < s.all && <small> of {count(s.all)}</small>}
+        </span>
+      </button>
+    </li>
+  );
+}

@@ -1,0 +1,133 @@
+package ui
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const bundler = "../../../internal/tools"
+
+// TestBundleIsMadeFromTheSources makes dist once more, somewhere else, and wants the same bytes.
+func TestBundleIsMadeFromTheSources(t *testing.T) {
+	dir := sources(t)
+	bundle(t, dir)
+	for _, name := range []string{"app.js", "app.css", "NOTICES.txt"} {
+		want, err := os.ReadFile(filepath.Join(dir, "dist", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := os.ReadFile(filepath.Join("dist", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("dist/%s is not what its sources make (%d bytes, want %d): go -C internal/tools run ./bundle ../../rules/report/ui", name, len(got), len(want))
+		}
+	}
+}
+
+// TestScript runs the tests of the page's script.
+func TestScript(t *testing.T) {
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("SKIPPED: the tests of the page's script need node: ", err)
+	}
+	out := t.TempDir()
+	bundle(t, "-tests", out, sources(t))
+	files, err := filepath.Glob(filepath.Join(out, "*.mjs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	said, err := exec.Command(node, append([]string{"--test", "--test-reporter=spec"}, files...)...).CombinedOutput()
+	if err != nil {
+		_, failing, _ := bytes.Cut(said, []byte("failing tests:"))
+		t.Fatalf("node --test: %v\n%s", err, failing)
+	}
+	if !bytes.Contains(said, []byte("ℹ fail 0\n")) || bytes.Contains(said, []byte("ℹ pass 0\n")) {
+		t.Fatalf("no tests ran:\n%s", said)
+	}
+}
+
+// TestScriptFitsIntoAPage is about texts that would end a script's element, or begin a comment in it.
+func TestScriptFitsIntoAPage(t *testing.T) {
+	for _, bad := range []string{"</script", "<!--"} {
+		if strings.Contains(strings.ToLower(Script), bad) {
+			t.Errorf("the script contains %s", bad)
+		}
+	}
+	if strings.Contains(strings.ToLower(Style), "</style") {
+		t.Error("the style contains </style")
+	}
+	if strings.Contains(Style, "url(") {
+		t.Error("the style loads something")
+	}
+}
+
+// TestLockNamesNoRegistry keeps the place where somebody once ran npm install out of the lock file.
+func TestLockNamesNoRegistry(t *testing.T) {
+	lock, err := os.ReadFile("package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(lock, []byte(`"resolved"`)) {
+		t.Error("package-lock.json has resolved addresses: npm install with this directory's .npmrc")
+	}
+	if !bytes.Contains(lock, []byte(`"integrity": "sha512-`)) {
+		t.Error("package-lock.json has no checksums")
+	}
+}
+
+// sources copies what dist is made from to a directory of the test's own, with the packages that the lock file names.
+func sources(t *testing.T) string {
+	t.Helper()
+	npm, err := exec.LookPath("npm")
+	if err != nil {
+		t.Skip("SKIPPED: the page's packages need npm: ", err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"src", "test"} {
+		if err := os.CopyFS(filepath.Join(dir, name), os.DirFS(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"package.json", "package-lock.json", ".npmrc"} {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ci := exec.Command(npm, "ci", "--ignore-scripts", "--prefer-offline", "--fetch-retries=1", "--fetch-timeout=20000")
+	ci.Dir = dir
+	if said, err := ci.CombinedOutput(); err != nil {
+		if unreachable(said) {
+			t.Skipf("SKIPPED: no registry of packages can be reached:\n%s", said)
+		}
+		t.Fatalf("npm ci: %v\n%s", err, said)
+	}
+	return dir
+}
+
+// unreachable tells trouble with the network from trouble with the lock file.
+func unreachable(said []byte) bool {
+	for _, code := range []string{"ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "ENETUNREACH", "EHOSTUNREACH", "ERR_SOCKET_TIMEOUT", "E503"} {
+		if bytes.Contains(said, []byte(code)) {
+			return true
+		}
+	}
+	return false
+}
+
+func bundle(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", append([]string{"-C", bundler, "run", "./bundle"}, args...)...)
+	if said, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("bundle: %v\n%s", err, said)
+	}
+}
