@@ -163,7 +163,7 @@ func TestCauses(t *testing.T) {
 	b := newTab(t)
 	b.open(url)
 	first := eval[string](b, `document.querySelector("[data-test=cause]").innerText`)
-	want := number(t, first[strings.LastIndexByte(strings.TrimSpace(first), '\n')+1:])
+	want := number(t, first[strings.LastIndexAny(strings.TrimSpace(first), " \n")+1:])
 	b.click(hook("cause"))
 	b.settle()
 	if n := b.counted(); n != want {
@@ -212,7 +212,7 @@ func TestDetail(t *testing.T) {
 	keys := b.keys()
 	b.click(hook("row"))
 	b.until("the pane is open", `document.querySelector("[data-test=detail] pre")`)
-	pane := eval[string](b, `document.querySelector("[data-test=detail]").innerText`)
+	pane := eval[string](b, `document.querySelector("[data-test=detail]").textContent`)
 	for _, want := range []string{keys[0], "pass", "fail", "Compiling", "+ --> src/lib.rs:12:5", "cbuild repro '//crater:try[" + keys[0] + "][", "cbuild log '//crater:try[", "src: b3:0d1f…"} {
 		if !strings.Contains(pane, want) {
 			t.Errorf("the pane does not show %q:\n%s", want, pane)
@@ -317,7 +317,7 @@ func TestPrint(t *testing.T) {
 	if len(pdf) < 10_000 || !strings.HasPrefix(string(pdf[:5]), "%PDF-") {
 		t.Errorf("a PDF of %d bytes", len(pdf))
 	}
-	b.do(emulation.SetEmulatedMedia().WithMedia("print"))
+	b.do(emulation.SetEmulatedMedia().WithMedia("print"), chromedp.Evaluate(`dispatchEvent(new Event("beforeprint"))`, nil))
 	b.settle()
 	visible := func(selector string) bool {
 		return eval[bool](b, fmt.Sprintf(`(e => e != null && e.getClientRects().length > 0)(document.querySelector(%q))`, selector))
@@ -366,19 +366,12 @@ func TestManyRows(t *testing.T) {
 			}
 			b := newTab(t)
 			b.open(url)
-			measure := func(what, do string) float64 {
-				t.Helper()
-				return eval[float64](b, fmt.Sprintf(`new Promise(done => { const start = performance.now(); %s; requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start))) })`, do))
-			}
-			_ = measure
 			painted := eval[float64](b, `performance.getEntriesByName("cbuild:painted")[0].startTime`)
 			heap := eval[float64](b, "performance.memory.usedJSHeapSize")
 			if n := b.counted(); n != c.rows {
 				t.Errorf("%d rows of %d", n, c.rows)
 			}
-			filtering := b.timed(func() string {
-				return `const f = document.querySelector("[data-test=filter]"); Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, "value").set.call(f, "ser"); f.dispatchEvent(new Event("input", { bubbles: true }))`
-			}())
+			filtering := b.timed(typing("ser"))
 			b.filter("")
 			sorting := b.timed(`document.querySelector('[data-test=sort][data-column="key"]').click()`)
 			b.do(chromedp.Focus(hook("table")), chromedp.KeyEvent(kb.End))

@@ -26,10 +26,10 @@ function App() {
   return (
     <>
       <Header />
-      <Banner />
-      <Warnings />
-      <Pipeline />
       <main>
+        <Banner />
+        <Warnings />
+        <Pipeline />
         <Classes />
         <div class="panels">
           {p.head.causes.length > 0 && <Causes />}
@@ -56,8 +56,14 @@ function Waiting() {
   if (trouble.value) return <p class="warning" role="alert">{trouble.value}</p>;
   return (
     <>
-      <Banner />
-      <Pipeline />
+      <header class="top">
+        <h1>{document.title}</h1>
+      </header>
+      <main>
+        <Banner />
+        <Pipeline />
+        <p class="empty">No rows yet.</p>
+      </main>
     </>
   );
 }

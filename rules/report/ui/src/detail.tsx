@@ -9,7 +9,7 @@ import { copy, decided, rowAsMarkdown } from "./markdown";
 import type { Detail, Pack, SideDetail } from "./pack";
 import { base, openDetail } from "./packed";
 import { axesOf, causeOf, classOf, keyOf, sidesOf, type Side } from "./rows";
-import { cause, open, opened, pack, picked } from "./state";
+import { cause, opened, pack, picked } from "./state";
 
 /** Loaded is the detail of a row, or why there is none. */
 interface Loaded {
@@ -43,6 +43,10 @@ export function DetailPane() {
   useEffect(() => {
     if (pane.current) pane.current.scrollTop = 0;
   }, [row]);
+  useEffect(() => {
+    // On a small screen the pane lies over the rest.
+    if (matchMedia("(max-width: 1000px)").matches) pane.current?.focus();
+  }, []);
   const detail = loaded?.detail;
   const sides = sidesOf(p, row);
   const { deciding, rest } = decided(sides, detail);
@@ -118,10 +122,7 @@ function Cause({ pack: p, row, error }: { pack: Pack; row: number; error: string
     <div class="first">
       <code>{error || text}</code>
       {same > 1 && (
-        <button
-          type="button" class="link" data-test="same-cause"
-          onClick={() => (cause.value = n)}
-        >
+        <button type="button" class="link" data-test="same-cause" onClick={() => (cause.value = n)}>
           {count(same)} rows with the same cause
         </button>
       )}

@@ -21,7 +21,7 @@ export function Durations() {
       <h2>
         Time <small data-test="durations">{data ? (hovered.value >= 0 ? reading(p, data, hovered.value) : <Legend pack={p} data={data} />) : ""}</small>
       </h2>
-      {data ? <Plot data={data} onHover={(bin) => (hovered.value = bin)} label={summary(p, data)} /> : <p class="empty">No durations are known.</p>}
+      {data ? <Plot data={data} onHover={(bin) => (hovered.value = bin)} label={summary(p, data)} /> : <p class="empty">{rows.length === 0 ? "No rows." : "No durations are known."}</p>}
     </section>
   );
 }

@@ -178,7 +178,7 @@ function anyNumber(sides: (Numbers | undefined)[]): Field {
 /** cachedField knows yes and no, which are about all sides of a row, and local and remote, which are about any. */
 function cachedField(p: Pack, sides: number[]): Field {
   return (_, value) => {
-    const place = { local: 1, remote: 2 }[value];
+    const place = ["local", "remote"].indexOf(value) + 1;
     if (place) {
       return (out) => {
         for (const s of sides) {

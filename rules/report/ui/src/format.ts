@@ -56,16 +56,16 @@ export function phrase(word: string): string {
 
 /** tone is the colour of a class or an outcome. Words always stand beside it. */
 export function tone(word: string): string {
-  return tones[word] ?? "gray";
+  return tones.get(word) ?? "gray";
 }
 
-const tones: Record<string, string> = {
-  regressed: "red", fail: "red", crash: "red",
-  fixed: "green",
-  changed: "amber", timeout: "amber", oom: "amber",
-  inconclusive: "violet", error: "violet", invalid: "violet", unavailable: "violet", cancelled: "violet",
-  new: "blue", gone: "blue",
-};
+const tones = new Map([
+  ...["regressed", "fail", "crash"].map((w) => [w, "red"] as const),
+  ...["fixed"].map((w) => [w, "green"] as const),
+  ...["changed", "timeout", "oom"].map((w) => [w, "amber"] as const),
+  ...["inconclusive", "error", "invalid", "unavailable", "cancelled"].map((w) => [w, "violet"] as const),
+  ...["new", "gone"].map((w) => [w, "blue"] as const),
+]);
 
 /** quiet classes need no look. */
 export function quiet(word: string): boolean {

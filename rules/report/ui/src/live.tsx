@@ -37,11 +37,13 @@ async function refresh(now: Running): Promise<void> {
 export function Banner() {
   const b = live.value;
   if (base === undefined || (!b && !lost.value)) return null;
-  const running = b?.outcome === "running" && !lost.value;
+  const over = b !== undefined && b.outcome !== "running"; // then nobody misses the server
+  const away = lost.value && !over;
+  const running = !over && !away;
   return (
     <section class={running ? "banner" : "banner over"} aria-label="Build" data-test="banner">
       <p role="status">
-        <b>{lost.value ? "Not connected" : running ? "Running" : `Build ended: ${b!.outcome}`}</b>
+        <b>{away ? "Not connected" : running ? "Running" : `Build ended: ${b!.outcome}`}</b>
         {b && (
           <>
             <span>{counts(b)}</span>
@@ -49,7 +51,7 @@ export function Banner() {
             {pack.value && b.report && <span>{plural(b.report.rows, "row")} so far</span>}
           </>
         )}
-        {lost.value && <span>what is shown is the last known state; trying again</span>}
+        {away && <span>what is shown is the last known state; trying again</span>}
       </p>
       {running && <Instances build={b!} />}
     </section>

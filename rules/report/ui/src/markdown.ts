@@ -12,6 +12,16 @@ function escape(text: string): string {
   return text.replace(/[\\`*_{}[\]<>|~#&]/g, "\\$&").replace(/@(?=\w)/g, "@\u200b"); // nobody is called
 }
 
+/** html is for the elements that Markdown has no words for. */
+function html(text: string): string {
+  return text.replace(/[&<>]/g, (c) => `&#${c.charCodeAt(0)};`);
+}
+
+/** cut keeps a cell to what can be read in one. */
+function cut(text: string): string {
+  return text.length <= 160 ? text : text.slice(0, 159) + "…";
+}
+
 function fence(text: string, language = ""): string {
   const longest = Math.max(2, ...(text.match(/`+/g) ?? []).map((t) => t.length));
   const mark = "`".repeat(longest + 1);
@@ -31,7 +41,7 @@ export function tableAsMarkdown(p: Pack, rows: Uint32Array): string {
   for (const row of rows.subarray(0, most)) {
     out += line(columns.map((c) => {
       const { text, dim } = c.cell(row);
-      return escape(dim ? `${text} ${dim}` : text);
+      return escape(cut(dim ? `${text} ${dim}` : text));
     }));
   }
   if (rows.length > most) out += `\n… and ${plural(rows.length - most, "more row")}.\n`;
@@ -45,10 +55,10 @@ export function rowAsMarkdown(p: Pack, row: number, detail: Detail | undefined):
   const error = detail?.error || causeOf(p, row);
   if (error) out += fence(error) + "\n";
   const { deciding } = decided(sides, detail);
-  if (deciding?.label) out += `Reproduce: \`\`cbuild repro ${quoted(deciding.label)}\`\`\n\n`;
+  if (deciding?.label) out += fence(`cbuild repro ${quoted(deciding.label)}`, "sh") + "\n";
   for (const [name, text] of detail?.diffs ?? []) out += `Difference of ${escape(name)}:\n\n${fence(text, "diff")}\n`;
   for (const [name, text, note] of detail?.sides[deciding?.index ?? 0]?.texts ?? []) {
-    if (text) out += `<details><summary>${escape(name)}${note ? `, ${escape(note)}` : ""}</summary>\n\n${fence(text)}\n</details>\n\n`;
+    if (text) out += `<details><summary>${html(note ? `${name}, ${note}` : name)}</summary>\n\n${fence(text)}\n</details>\n\n`;
   }
   return out;
 }

@@ -158,7 +158,8 @@ export function move(by: number): void {
   const rows = view.value;
   if (rows.length === 0) return;
   const at = rows.indexOf(picked.value);
-  picked.value = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.max(0, Math.min(rows.length - 1, at + by))]!;
+  const to = at < 0 && Number.isFinite(by) ? (by > 0 ? 0 : rows.length - 1) : at + by;
+  picked.value = rows[Math.max(0, Math.min(rows.length - 1, to))]!;
 }
 
 /** replace shows a newer state of the report; what was picked is the row of the same name. */
