@@ -171,7 +171,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 					continue
 				}
 				first = s
-				r.console.Note("", fmt.Sprintf("Stopping: running actions may finish for %v; press Ctrl-C again to end them now.", grace))
+				r.console.Note("", fmt.Sprintf("Stopping: what runs may finish for %v; press Ctrl-C again to end it now.", grace))
 				r.build.Drain()
 				expired = time.After(grace)
 			case <-resumed:
