@@ -34,7 +34,7 @@ func (r *run) finish() error {
 		r.console.Note("error", problem.Error())
 	}
 	if !r.cli.quiet() { // the last line, whatever else there is to say
-		fmt.Fprintln(r.cli.stderr, r.summary())
+		r.console.Print(r.summary())
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -91,6 +92,18 @@ func (c *cli) terminal() bool {
 	f, ok := c.stderr.(*os.File)
 	name, _ := c.env("TERM")
 	return ok && name != "dumb" && term.IsTerminal(int(f.Fd()))
+}
+
+// rewraps reports whether the terminal wraps lines anew when it gets narrower. Most do, and nothing asks them: these are those that cut
+// them instead.
+func (c *cli) rewraps() bool {
+	for _, name := range []string{"XTERM_VERSION", "STY"} { // xterm, screen
+		if v, ok := c.env(name); ok && v != "" {
+			return false
+		}
+	}
+	name, _ := c.env("TERM")
+	return name != "linux" && !strings.HasPrefix(name, "rxvt")
 }
 
 // width returns the columns of the terminal; 0 if there is none.

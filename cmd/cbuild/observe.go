@@ -28,7 +28,7 @@ func (r *run) observe() (closeFiles func(), err error) {
 		}
 	}
 	r.console = ui.NewConsole(ui.ConsoleOptions{
-		Out: c.stderr, Clock: clock.System, Color: c.color(), Size: c.size, Verbose: c.flags.verbose,
+		Out: c.stderr, Clock: clock.System, Color: c.color(), Size: c.size, Rewraps: c.rewraps(), Verbose: c.flags.verbose,
 		Quiet: c.quiet() || c.flags.progress == "json",
 		Live:  c.live(),
 		Log:   r.log, Asked: r.asked, Advice: r.workspace.Advice, Hosts: r.hosts,
@@ -155,6 +155,8 @@ func (c *cli) catch() (caught chan os.Signal, release func()) {
 func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 	ctx, cancel := context.WithCancel(context.Background())
 	caught, release := r.cli.catch()
+	resumed := make(chan os.Signal, 1)
+	signal.Notify(resumed, syscall.SIGCONT)
 	var first os.Signal
 	var watching sync.WaitGroup
 	watching.Go(func() {
@@ -169,9 +171,11 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 					continue
 				}
 				first = s
-				r.console.Note("", fmt.Sprintf("Stopping: running actions may finish for %v; press Ctrl-C again to end them now.", grace))
+				r.console.Note("", fmt.Sprintf("Stopping: what runs may finish for %v; press Ctrl-C again to end it now.", grace))
 				r.build.Drain()
 				expired = time.After(grace)
+			case <-resumed:
+				r.console.Resumed()
 			case <-expired:
 				r.console.Note("", fmt.Sprintf("Ending what still runs after %v.", grace))
 				cancel()
@@ -182,6 +186,7 @@ func (r *run) signals() (ctx context.Context, stop func() os.Signal) {
 	})
 	return ctx, func() os.Signal {
 		release()
+		signal.Stop(resumed)
 		cancel()
 		watching.Wait()
 		return first

@@ -6,14 +6,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
+
+	terminal "cbuild/internal/ui/screen"
 )
 
 // screen is what was written to a terminal.
@@ -53,7 +53,7 @@ func (w *world) onTerminalUntil(status int, meanwhile func(shown func() string, 
 	}
 	cmd := exec.Command(binary, args...) //nolint:noctx // meanwhile ends it
 	cmd.Dir, cmd.Stderr = w.dir, slave
-	cmd.Env = w.environ("TERM=xterm")
+	cmd.Env = append([]string{"TERM=xterm"}, w.environ()...)
 	if err := cmd.Start(); err != nil {
 		w.t.Fatal(err)
 	}
@@ -80,25 +80,14 @@ func (w *world) onTerminalUntil(status int, meanwhile func(shown func() string, 
 	return s.String()
 }
 
-// erased goes up some lines and clears the screen from there.
-var erased = regexp.MustCompile(`\x1b\[(\d+)A\r?\x1b\[J`)
-
 // visible returns the lines that are left on the terminal after text was written to it.
-func visible(text string) []string {
-	var lines []string
-	for text != "" {
-		until := erased.FindStringSubmatchIndex(text)
-		if until == nil {
-			until = []int{len(text), len(text), len(text), len(text)}
+func visible(text string) (lines []string) {
+	s := terminal.New(80, 24)
+	_, _ = s.Write([]byte(text))
+	for line := range strings.Lines(s.All()) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
 		}
-		for line := range strings.Lines(text[:until[0]]) {
-			if line = strings.TrimSpace(ansi.Strip(line)); line != "" {
-				lines = append(lines, line)
-			}
-		}
-		up, _ := strconv.Atoi(text[until[2]:until[3]])
-		lines = lines[:max(len(lines)-up, 0)]
-		text = text[until[1]:]
 	}
 	return lines
 }

@@ -35,6 +35,7 @@ var allowed = map[string][]string{
 	"internal/sandbox":           {"cas", "engine", "internal/checkout"},
 	"internal/ui":                {"engine"},
 	"internal/watch":             {},
+	"internal/ui/screen":         {},
 	"internal/history":           {"engine"},
 	"internal/live":              {},
 	"internal/reapi":             {"cas", "engine"},

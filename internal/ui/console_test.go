@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,111 +25,19 @@ import (
 	"cbuild/engine"
 	"cbuild/internal/clock"
 	"cbuild/internal/ui"
+	"cbuild/internal/ui/screen"
 )
 
-// screen is a small terminal: what it shows, from its first line on.
-type screen struct {
-	mu       sync.Mutex
-	columns  int
-	lines    [][]rune // guarded by mu; a wide rune is followed by a zero
-	row, col int      // guarded by mu
-	pending  []byte   // guarded by mu; an unfinished sequence
-	wrapped  []string // guarded by mu; what stood in lines that were too long
-	soft     int      // guarded by mu; the row that goes on with the one above, where it was too long
-	unknown  []string // guarded by mu; sequences that it does not know
-	worst    int      // guarded by mu; the most lines at once that say what runs
+// terminal is a screen that remembers the most lines at once that say how much runs.
+type terminal struct {
+	*screen.Screen
+	worst int
 }
 
-func (s *screen) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	data := append(s.pending, p...)
-	s.pending = nil
-	for len(data) > 0 {
-		seq, width, n, _ := ansi.DecodeSequence(data, ansi.NormalState, nil)
-		if n == len(data) && (data[0] == 0x1b && len(data) < 12 || data[0] >= 0x80 && len(data) < 4) && !complete(data) {
-			s.pending = bytes.Clone(data)
-			break
-		}
-		s.put(string(seq), width)
-		data = data[n:]
-	}
-	s.worst = max(s.worst, strings.Count(s.text(), " running"))
+func (s *terminal) Write(p []byte) (int, error) {
+	_, _ = s.Screen.Write(p)
+	s.worst = max(s.worst, strings.Count(s.Text(), " running"))
 	return len(p), nil
-}
-
-// complete reports whether data is one whole sequence.
-func complete(data []byte) bool {
-	if data[0] == 0x1b {
-		last := data[len(data)-1]
-		return len(data) > 2 && (last >= 'A' && last <= 'Z' || last >= 'a' && last <= 'z')
-	}
-	return strings.ToValidUTF8(string(data), "") == string(data)
-}
-
-func (s *screen) put(seq string, width int) {
-	for s.row >= len(s.lines) {
-		s.lines = append(s.lines, nil)
-	}
-	var n int
-	switch {
-	case seq == "\r":
-		s.col = 0
-	case seq == "\n":
-		s.row, s.soft = s.row+1, 0
-	case seq == "\x1b[J":
-		s.lines = s.lines[:s.row+1]
-		s.lines[s.row] = s.lines[s.row][:min(s.col, len(s.lines[s.row]))]
-	case strings.HasSuffix(seq, "m") && strings.HasPrefix(seq, "\x1b["):
-	case strings.HasPrefix(seq, "\x1b["):
-		if _, err := fmt.Sscanf(seq, "\x1b[%dA", &n); err != nil || !strings.HasSuffix(seq, "A") {
-			s.unknown = append(s.unknown, seq)
-		}
-		s.row = max(s.row-n, 0)
-	case width == 0:
-		if seq < " " || seq[0] == 0x1b || seq == "\x7f" {
-			s.unknown = append(s.unknown, seq)
-		}
-	default:
-		s.print(seq, width)
-	}
-}
-
-func (s *screen) print(seq string, width int) {
-	if s.col+width > s.columns {
-		if s.soft != s.row || s.row == 0 {
-			s.wrapped = append(s.wrapped, string(s.lines[s.row]))
-		}
-		s.row, s.col = s.row+1, 0
-		s.soft = s.row
-		for s.row >= len(s.lines) {
-			s.lines = append(s.lines, nil)
-		}
-	}
-	line := s.lines[s.row]
-	for len(line) < s.col {
-		line = append(line, ' ')
-	}
-	s.lines[s.row] = append(line[:s.col], []rune(seq)[0])
-	if width == 2 {
-		s.lines[s.row] = append(s.lines[s.row], 0)
-	}
-	s.col += width
-}
-
-// text returns what is shown. s.mu is held.
-func (s *screen) text() string {
-	var all []string
-	for _, l := range s.lines {
-		all = append(all, strings.TrimRight(strings.ReplaceAll(string(l), "\x00", ""), " "))
-	}
-	return strings.TrimRight(strings.Join(all, "\n"), "\n")
-}
-
-func (s *screen) shown() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.text()
 }
 
 // step is an action that does what a function says.
@@ -192,7 +101,7 @@ func TestConsoleOnATerminal(t *testing.T) {
 			if err := pty.Setsize(slave, &pty.Winsize{Rows: 30, Cols: uint16(columns)}); err != nil {
 				t.Fatal(err)
 			}
-			s := &screen{columns: columns}
+			s := &terminal{Screen: screen.New(columns, 30)}
 			var reading sync.WaitGroup
 			reading.Go(func() { copyTo(s, master) })
 			target := works("run", "work", 120*time.Millisecond, hostile, func(key string) (*engine.Result, error) {
@@ -207,12 +116,12 @@ func TestConsoleOnATerminal(t *testing.T) {
 			slave.Close()
 			reading.Wait()
 			master.Close()
-			checkScreen(t, s)
+			checkScreen(t, s, columns)
 		})
 	}
 }
 
-func copyTo(s *screen, master *os.File) {
+func copyTo(s io.Writer, master *os.File) {
 	buf := make([]byte, 4096)
 	for {
 		n, err := master.Read(buf)
@@ -252,9 +161,9 @@ func build(t *testing.T, out *os.File, live bool, targets ...*engine.Target) {
 var fraction = regexp.MustCompile(`\d/≥?\d`)
 
 // checkScreen looks at what is left: the failures, each once, and nothing of the lines in place.
-func checkScreen(t *testing.T, s *screen) {
+func checkScreen(t *testing.T, s *terminal, columns int) {
 	t.Helper()
-	shown := s.shown()
+	shown := s.All()
 	joined := strings.Join(strings.Fields(shown), "") // however it was wrapped
 	for _, want := range []string{`fail (exit 3) run.work["plain"]["before"]`, `fail (exit 3) run.work["plain"]["after"]`, `invalid run.more["bidi\u202eevil\u2066"]["after"]`} {
 		if strings.Count(joined, strings.Join(strings.Fields(want), "")) != 1 {
@@ -267,16 +176,16 @@ func checkScreen(t *testing.T, s *screen) {
 	if s.worst > 1 {
 		t.Errorf("%d lines said what runs at the same time", s.worst)
 	}
-	if s.columns > 20 && s.worst == 0 {
+	if columns > 20 && s.worst == 0 {
 		t.Error("what runs was never shown")
 	}
-	for _, w := range s.wrapped {
+	for _, w := range s.Wrapped() {
 		if strings.HasPrefix(w, " ") {
 			t.Errorf("a line in place was too long: %q", w)
 		}
 	}
-	if len(s.unknown) > 0 {
-		t.Errorf("hostile text reached the terminal: %q", s.unknown)
+	if len(s.Unknown()) > 0 {
+		t.Errorf("hostile text reached the terminal: %q", s.Unknown())
 	}
 }
 
@@ -294,9 +203,9 @@ func painted(t *testing.T, columns, lines int, observe func(*ui.Console)) (text 
 		synctest.Wait()
 		raw = bytes.Clone(out.Bytes())
 	})
-	s := &screen{columns: max(columns, 1)}
-	_, _ = s.Write(bytes.ReplaceAll(raw, []byte("\n"), []byte("\r\n")))
-	return s.shown(), raw
+	s := screen.New(max(columns, 1), lines)
+	_, _ = s.Write(raw)
+	return s.Text(), raw
 }
 
 // TestWhatRuns starts and ends everything that has a name: nothing may stay in the list.
@@ -328,11 +237,11 @@ func TestWhatRuns(t *testing.T) {
 		c.Observe(engine.Event{Type: engine.EventProgress, Target: run, Text: `run.r["own"]["after"]`, Waiting: "host 7", Took: time.Second})
 		started(c, run, `run.r["own"]["after"]`)
 		finished(c, run, "own", "after")
-		c.Observe(engine.Event{Type: engine.EventProgress, Target: run, Text: "elsewhere", Waiting: "host 7"})
+		c.Observe(engine.Event{Type: engine.EventProgress, Target: run, Text: "elsewhere", Waiting: "host 7", Took: 41 * time.Second})
 		started(c, run, "goes on")
 	})
-	if !strings.Contains(text, "2 running · elsewhere, done by host 7 0.0s · goes on 0.0s") {
-		t.Errorf("shown:\n%s", text)
+	if want := "retry backs off: 503 (attempt 2, in 1s)\n waiting for host 7, 00:41: elsewhere\n 0.0s, 1 running\n   0.0s  goes on"; text != want {
+		t.Errorf("shown:\n%s\nwant\n%s", text, want)
 	}
 }
 
@@ -383,6 +292,9 @@ type observer func(engine.Event)
 
 func (o observer) Observe(e engine.Event) { o(e) }
 
+// painting takes away what clears the rests of lines and of the screen.
+var painting = strings.NewReplacer("\r", "", "\x1b[K", "", "\x1b[J", "")
+
 func TestPaintFitsTheTerminal(t *testing.T) {
 	for _, size := range [][2]int{{1, 1}, {1, 2}, {2, 3}, {10, 2}, {17, 24}, {40, 24}, {80, 1}, {300, 50}} {
 		_, raw := painted(t, size[0], size[1], func(c *ui.Console) {
@@ -390,12 +302,12 @@ func TestPaintFitsTheTerminal(t *testing.T) {
 				c.Observe(engine.Event{Type: engine.EventStarted, Target: single("run", "a"), Text: name})
 			}
 		})
-		lines := strings.Split(string(raw), "\n")
+		lines := strings.Split(painting.Replace(string(raw)), "\n")
 		if len(lines) > max(size[1], 1) {
 			t.Errorf("%v: %d lines are painted", size, len(lines)-1)
 		}
 		for _, l := range lines {
-			if w := ansi.StringWidth(l); w > size[0] || strings.ContainsAny(l, "\t\r\x1b\a") {
+			if w := ansi.StringWidth(l); w >= max(size[0], 2) || strings.ContainsAny(l, "\t\r\x1b\a") {
 				t.Errorf("%v: %d wide: %q", size, w, l)
 			}
 		}
@@ -544,7 +456,7 @@ func TestTimeLeft(t *testing.T) {
 		mu.Lock()
 		later := out.String()[len(early):]
 		mu.Unlock()
-		if last := later[max(0, strings.LastIndex(later, "14/20")):]; !strings.Contains(last, "about 3s left  2 running") {
+		if last := later[max(0, strings.LastIndex(later, "14/20")):]; !strings.Contains(last, "about 3s left, 2 running") {
 			t.Errorf("when 6 are left, two at a time: %q", last)
 		}
 		building.Wait()
@@ -552,6 +464,83 @@ func TestTimeLeft(t *testing.T) {
 			t.Errorf("painted %d times in 2.15 s", lines)
 		}
 	})
+}
+
+// There is no estimate where there could be no honest one: while a query goes on, and while a target waits of which nothing was done.
+func TestNoTimeLeft(t *testing.T) {
+	for name, targets := range map[string][]*engine.Target{
+		"a stream is open":        {onBehalf("q", numbered(30)...), simple("work", numbered(40), 0, lasting(time.Second))},
+		"a target has no pace":    {simple("work", numbered(40), 0, lasting(time.Second)), after("next", simple("work", numbered(40), 0, lasting(time.Second)))},
+		"nothing was done so far": {simple("work", numbered(4), 0, lasting(time.Minute))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := screen.New(80, 24)
+				onScreen(t, s, func(*ui.Console) {
+					for range 5 {
+						time.Sleep(1550 * time.Millisecond)
+						synctest.Wait()
+						if text := s.Text(); strings.Contains(text, "left") || !strings.Contains(text, "running") {
+							t.Errorf("shown:\n%s", text)
+						}
+					}
+				}, targets...)
+			})
+		})
+	}
+}
+
+// after is a single target that needs all of another.
+func after(name string, other *engine.Target) *engine.Target {
+	return &engine.Target{
+		Label: engine.Label{Name: name}, Rule: "run", Needs: []engine.Need{{Label: other.Label}},
+		Plan: func(ctx context.Context, v engine.View, i engine.Instance) (*engine.Plan, error) {
+			for _, err := range v.Whole(ctx, other.Label) {
+				if err != nil {
+					return nil, err
+				}
+			}
+			return &engine.Plan{Pool: engine.CPUPool, Action: &step{i.Name(), func(ctx context.Context) (*engine.Result, error) {
+				return lasting(2*time.Second)(ctx, "")
+			}}}, nil
+		},
+	}
+}
+
+// Without a terminal there is a summary each ten seconds, if something happened, and once a minute if nothing did.
+func TestPlainSummaries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		var begun atomic.Int64
+		console := ui.NewConsole(ui.ConsoleOptions{Out: &out, Clock: clock.System, Hosts: func() []string { return []string{"host x: paused"} }})
+		work := simple("work", []string{"a", "b", "c"}, 0, func(ctx context.Context, _ string) (*engine.Result, error) {
+			return lasting(time.Duration(begun.Add(1)*begun.Load()*begun.Load())*7*time.Second)(ctx, "")
+		})
+		b := engine.New(engine.Options{Targets: []*engine.Target{work, after("sum", work)}, Cache: castest.NewMemoryActionCache(), Observer: console, Jobs: 1, Window: 8})
+		ctx, cancel := context.WithCancel(t.Context())
+		var watching sync.WaitGroup
+		watching.Go(func() { console.Watch(ctx, b) })
+		if err := b.Run(t.Context(), []engine.Want{{Label: engine.Label{Name: "sum"}}}); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		watching.Wait()
+		ui.Golden(t, "plain.txt", regexp.MustCompile(`\["[abc]"\]`).ReplaceAllString(out.String(), "[…]"))
+	})
+}
+
+// Thousands of retries are not thousands of lines, unless somebody asks for all of them.
+func TestRetriesAreBounded(t *testing.T) {
+	for verbose, want := range map[int]int{0: 51, 1: 200} {
+		var out bytes.Buffer
+		c := ui.NewConsole(ui.ConsoleOptions{Out: &out, Clock: fixed{}, Verbose: verbose})
+		for i := range 200 {
+			c.Observe(engine.Event{Type: engine.EventProgress, Target: single("fetch", "f"), Text: fmt.Sprintf("fetch.f[%d]: 503", i), Attempt: 1, After: time.Second})
+		}
+		if n := strings.Count(out.String(), "\n"); n != want {
+			t.Errorf("verbose %d: %d lines, want %d", verbose, n, want)
+		}
+	}
 }
 
 // locked is a writer that is read at the same time.

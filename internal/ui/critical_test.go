@@ -6,11 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -18,35 +15,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"cbuild/cas/castest"
 	"cbuild/engine"
 	"cbuild/internal/ui"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-// golden compares text with a file in testdata.
-func golden(t *testing.T, name, text string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), text); diff != "" {
-		t.Errorf("%s is not what comes out (-update writes it):\n%s", path, diff)
-	}
-}
 
 // over is a target whose instances read the row of the same element of another, and of whole targets.
 func over(name string, of *engine.Target, took time.Duration, whole ...*engine.Target) *engine.Target {
@@ -196,7 +168,7 @@ func TestProfile(t *testing.T) {
 		if !json.Valid(plain.Bytes()) {
 			t.Errorf("this is no JSON: %s", plain.String())
 		}
-		golden(t, "profile.json", plain.String())
+		ui.Golden(t, "profile.json", plain.String())
 		if err := p.Write(&packed, true); err != nil {
 			t.Fatal(err)
 		}

@@ -2,61 +2,64 @@ package ui
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
-
-	"github.com/charmbracelet/x/ansi"
 
 	"cbuild/engine"
 )
 
-// Watch shows how build goes on until ctx ends.
+// paintEvery is how often the lines in place are painted.
+const paintEvery = 100 * time.Millisecond
+
+// Watch shows how build goes on until ctx ends. Then nothing is left in place.
 func (c *Console) Watch(ctx context.Context, build *engine.Build) {
-	c.mu.Lock()
-	c.build = build
-	c.mu.Unlock()
 	if c.opts.Quiet {
 		return
 	}
-	every := 10 * time.Second
+	every, show := plainEvery, c.summarize
 	if c.opts.Live {
-		every = 100 * time.Millisecond
+		every, show = paintEvery, c.paint
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		select {
 		case <-tick.C:
-			if c.opts.Live {
-				c.paint()
-			} else {
-				c.plain()
-			}
+			show(build)
 		case <-ctx.Done():
 			c.mu.Lock()
-			var b bytes.Buffer
-			c.erase(&b)
-			c.opts.Out.Write(b.Bytes())
+			c.place(nil, c.columns())
 			c.mu.Unlock()
 			return
 		}
 	}
 }
 
-// plain writes a line with the state of every target, if it changed.
-func (c *Console) plain() {
-	var parts []string
-	for _, p := range c.build.Progress() {
-		parts = append(parts, p.Target.Label.Name+" "+fraction(p))
+// paint redraws the lines in place.
+func (c *Console) paint(build *engine.Build) {
+	progress, hosts := build.Progress(), c.hosts()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.picture(progress, hosts, c.opts.Clock.Elapsed())
+	p.columns, p.rows = c.opts.Size()
+	c.place(c.layout.lines(p), p.columns)
+}
+
+// place writes lines where those in place are. c.mu is held.
+func (c *Console) place(lines []string, columns int) {
+	var b bytes.Buffer
+	if c.area.paint(&b, lines, columns); b.Len() > 0 {
+		c.opts.Out.Write(b.Bytes())
 	}
-	line := strings.Join(append(parts, c.hosts()...), ", ")
-	if line != c.last {
-		c.last = line
-		c.print(fmt.Sprintf("%s  %s", Elapsed(c.opts.Clock.Elapsed()-c.start), line))
+}
+
+// picture takes stock. c.mu is held.
+func (c *Console) picture(progress []engine.Progress, hosts []string, now time.Duration) picture {
+	running := c.activity.longest(now)
+	return picture{
+		took: now - c.start, left: left(progress, c.worked, running),
+		targets: progress, running: running, waiting: append(hosts, c.activity.awaited(now)...),
 	}
 }
 
@@ -67,103 +70,11 @@ func (c *Console) hosts() []string {
 	return c.opts.Hosts()
 }
 
-// fraction writes done/total, with ≥ while more may come.
-func fraction(p engine.Progress) string {
-	open := ""
-	if p.Open {
-		open = "≥"
-	}
-	return fmt.Sprintf("%d/%s%d", p.Done, open, p.Total)
-}
-
-// paint redraws the lines in place: a line for each target that is not done or had failures, and what runs.
-func (c *Console) paint() {
-	columns, lines := c.opts.Size()
-	progress, hosts := c.build.Progress(), c.hosts()
+// Resumed tells the console that the process had been stopped: others have written to the terminal since.
+func (c *Console) Resumed() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var out []string
-	for _, p := range progress {
-		out = append(out, targetLine(p))
-	}
-	for _, h := range hosts {
-		out = append(out, " "+Text(h))
-	}
-	if n := max(lines-3, 0); len(out) > n {
-		out = out[len(out)-n:]
-	}
-	if out = append(out, c.runningLine(progress)); lines < 2 {
-		out = nil // there is no line to go back to
-	}
-	var b bytes.Buffer
-	c.erase(&b)
-	for _, l := range out {
-		b.WriteString(ansi.Truncate(l, max(columns-1, 1), "…"))
-		b.WriteByte('\n')
-	}
-	c.painted = len(out)
-	c.opts.Out.Write(b.Bytes())
-}
-
-func targetLine(p engine.Progress) string {
-	line := fmt.Sprintf(" %-12s %-9s %12s", Text(p.Target.Label.Name), p.Target.Rule, fraction(p))
-	if n := p.Counts.Cached[engine.CachedLocal]; n > 0 {
-		line += fmt.Sprintf("  %d cached", n)
-	}
-	for _, class := range []engine.Class{"fail", "crash", "timeout", "oom", engine.ClassUnavailable, engine.ClassError, engine.ClassInvalid, engine.ClassSkipped} {
-		if n := p.Counts.Classes[class]; n > 0 {
-			line += fmt.Sprintf("  %d %s", n, class)
-		}
-	}
-	return line
-}
-
-// runningLine says how long it took and may take, and lists what runs, the longest first. c.mu is held.
-func (c *Console) runningLine(progress []engine.Progress) string {
-	now := c.opts.Clock.Elapsed()
-	type one struct {
-		name string
-		took time.Duration
-	}
-	var all []one
-	for name, start := range c.running {
-		all = append(all, one{name, now - start})
-	}
-	slices.SortFunc(all, func(x, y one) int { return cmp.Or(cmp.Compare(y.took, x.took), cmp.Compare(x.name, y.name)) })
-	line := " " + Elapsed(now-c.start)
-	if left := c.left(progress); left >= time.Second {
-		line += ", about " + rough(left) + " left"
-	}
-	line += fmt.Sprintf("  %d running", len(all))
-	for _, o := range all[:min(len(all), 4)] {
-		line += fmt.Sprintf(" · %s %s", Text(o.name), Elapsed(o.took))
-	}
-	return line
-}
-
-// work is how many instances of a target were done in this build, and how long they took, one after the other.
-type work struct {
-	instances int
-	took      time.Duration
-}
-
-// left estimates how long what is not done will take: as if all of it had to be done anew, at the pace of what was, as much side by side as
-// now. What was cached took no time and says nothing about the rest. It is 0 while nothing can be said: before there is a pace, and
-// while a target may get more rows. c.mu is held.
-func (c *Console) left(progress []engine.Progress) time.Duration {
-	var left time.Duration
-	for _, p := range progress {
-		if p.Open {
-			return 0
-		}
-		w := c.worked[p.Target.Label]
-		if w.instances == 0 || p.Done == 0 {
-			continue
-		}
-		instances := p.Counts.Total*p.Total/p.Done - p.Counts.Total // a row may be several
-		left += w.took / time.Duration(w.instances) * time.Duration(instances)
-	}
-	return left / time.Duration(max(1, len(c.running)))
+	c.area.abandon()
 }
 
 // rough writes an estimate, which has no tenths of seconds.
@@ -172,6 +83,11 @@ func rough(d time.Duration) string {
 		return fmt.Sprintf("%ds", int(d.Seconds()+0.5))
 	}
 	return Elapsed(d)
+}
+
+// minutes writes a duration as a clock does: 00:41, 75:03.
+func minutes(d time.Duration) string {
+	return fmt.Sprintf("%02d:%02d", int(d.Minutes()), int(d.Seconds())%60)
 }
 
 // Elapsed writes a duration as people do: 0.3s, 1m05s, 2h10m.

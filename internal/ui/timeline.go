@@ -3,7 +3,6 @@ package ui
 import (
 	"cmp"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +40,9 @@ type execution struct {
 	target      uint32
 	attempt     uint32
 }
+
+// runs reports whether x is an attempt that has not ended.
+func (x execution) runs() bool { return x.attempt > 0 && x.took == 0 }
 
 // A Span is one execution: an attempt at an instance, or at something that was done on behalf of a target, such as the page of a query.
 type Span struct {
@@ -104,7 +106,7 @@ func (t *Timeline) begin(o opened) {
 		t.targets = append(t.targets, o.target)
 	}
 	x := t.open[o]
-	if x.attempt > 0 && x.took == 0 { // done again because its output was lost before it could be used
+	if x.runs() { // done again because its output was lost before it could be used
 		t.keep(o, x, "", now-x.start)
 	}
 	t.open[o] = execution{start: now, target: at, attempt: x.attempt + 1}
@@ -136,17 +138,12 @@ func (t *Timeline) backsOff(e engine.Event) {
 	now := t.clock.Elapsed() - t.start
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for at := range e.Text {
-		if !strings.HasPrefix(e.Text[at:], ": ") {
-			continue
-		}
-		o := opened{e.Target, e.Text[:at]}
-		if x, ok := t.open[o]; ok && x.took == 0 {
-			x.took = max(now-x.start, 1)
-			t.keep(o, x, engine.ClassError, x.took)
-			t.open[o] = x
-			return
-		}
+	o := opened{target: e.Target}
+	o.name = nameIn(e.Text, func(name string) bool { return t.open[opened{e.Target, name}].runs() })
+	if x := t.open[o]; x.runs() {
+		x.took = max(now-x.start, 1)
+		t.keep(o, x, engine.ClassError, x.took)
+		t.open[o] = x
 	}
 }
 
