@@ -142,12 +142,14 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 		c.initCommand(), c.cleanCommand(), c.casCommand(), c.doctorCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
+	c.completeInBash(root)
 	for _, cmd := range root.Commands() {
 		if cmd.HasSubCommands() {
 			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, subcommand
 		}
 	}
 	root.SetHelpCommand(c.helpCommand(root))
+	c.completions(root)
 	root.SetFlagErrorFunc(flagError)
 	tellUsage(root)
 	return root

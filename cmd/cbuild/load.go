@@ -1,7 +1,7 @@
 package main
 
 import (
-	"io"
+	"errors"
 	"os"
 
 	"golang.org/x/term"
@@ -17,11 +17,26 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 	if err := c.configure(); err != nil {
 		return nil, err
 	}
+	w, diags, err := c.read(vars)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.report(diags); err != nil {
+		if w != nil {
+			_ = w.Close() // it was only read
+		}
+		return nil, err
+	}
+	return w, nil
+}
+
+// read is load, but shows nothing.
+func (c *cli) read(vars []buildfile.VarAssignment) (*buildfile.Workspace, *buildfile.Diagnostics, error) {
 	var all []buildfile.VarAssignment
 	for _, v := range c.flags.vars {
 		a, ok := buildfile.ParseVar(v)
 		if !ok {
-			return nil, usagef("--var %s: want NAME=VALUE", v)
+			return nil, nil, usagef("--var %s: want NAME=VALUE", v)
 		}
 		all = append(all, a)
 	}
@@ -34,24 +49,16 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 			return nil
 		},
 	})
-	if err := c.report(diags); err != nil {
-		if w != nil {
-			_ = w.Close() // it was only read
-		}
-		return nil, err
-	}
-	return w, nil
+	return w, diags, nil
 }
 
-// quietLoad is load for completions, for which nobody has gone where -C says yet: what is wrong is not shown.
+// quietLoad is load, but shows nothing.
 func (c *cli) quietLoad() (*buildfile.Workspace, error) {
-	if err := c.chdir(); err != nil {
-		return nil, err
+	w, diags, err := c.read(nil)
+	if err == nil && diags.HasErrors() {
+		err = errors.New("the workspace has mistakes")
 	}
-	stderr := c.stderr
-	c.stderr = io.Discard
-	defer func() { c.stderr = stderr }()
-	return c.load(nil)
+	return w, err
 }
 
 // report shows diagnostics; errors among them end the command.

@@ -202,6 +202,10 @@ func (w *Workspace) Info(t *engine.Target) Info {
 // A Variable describes a variable, for lists of them.
 type Variable struct {
 	Dir, Name, Description, Value string
+	// Allowed are the values that it may have, as the command line gives them; nil if there is no list of them.
+	Allowed []string
+	// Missing is set if it has no value, and needs one.
+	Missing bool
 }
 
 // Variables returns the variables of all packages, by package and name.
@@ -214,7 +218,7 @@ func (w *Workspace) Variables() []Variable {
 			if v.ok {
 				value = show(v.value)
 			}
-			list = append(list, Variable{Dir: dir, Name: name, Description: v.description, Value: value})
+			list = append(list, Variable{Dir: dir, Name: name, Description: v.description, Value: value, Allowed: v.choices(), Missing: v.missing})
 		}
 	}
 	return list

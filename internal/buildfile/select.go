@@ -180,24 +180,66 @@ func cutKeys(text string) (name string, keys []keyPattern, err error) {
 		}
 		return text, nil, nil
 	}
-	inner, ok := strings.CutSuffix(rest, "]")
-	if !ok {
-		return "", nil, errors.New("an instance is written NAME[KEY]")
-	}
-	for part := range strings.SplitSeq(inner, "][") {
-		if part == "" {
-			return "", nil, errors.New("a key is empty: write [*] for all")
+	for {
+		var key keyPattern
+		if key, rest, err = cutKey(rest); err != nil {
+			return "", nil, err
 		}
-		if part[0] == '"' {
-			if part, err = strconv.Unquote(part); err != nil {
-				return "", nil, errors.New("a key has a quote that does not end")
-			}
-			keys = append(keys, keyPattern{part, false})
-			continue
+		keys = append(keys, key)
+		switch {
+		case rest == "]":
+			return name, keys, nil
+		case !strings.HasPrefix(rest, "]["):
+			return "", nil, errors.New("an instance is written NAME[KEY]")
 		}
-		keys = append(keys, keyPattern{part, strings.ContainsAny(part, "*?")})
+		rest = rest[len("]["):]
 	}
-	return name, keys, nil
+}
+
+// cutKey splits the first key from what follows the bracket before it.
+func cutKey(text string) (key keyPattern, rest string, err error) {
+	if strings.HasPrefix(text, `"`) {
+		quoted, err := strconv.QuotedPrefix(text)
+		if err != nil {
+			return key, "", errors.New("a key has a quote that does not end")
+		}
+		key.text, _ = strconv.Unquote(quoted) // it is a prefix that can be
+		return key, text[len(quoted):], nil
+	}
+	end := strings.Index(text, "][")
+	if end < 0 && strings.HasSuffix(text, "]") {
+		end = len(text) - 1
+	}
+	switch {
+	case end < 0:
+		return key, "", errors.New("an instance is written NAME[KEY]")
+	case end == 0:
+		return key, "", errors.New("a key is empty: write [*] for all")
+	}
+	return keyPattern{text[:end], strings.ContainsAny(text[:end], "*?")}, text[end:], nil
+}
+
+// QuoteKey writes the key of an instance so that a pattern names exactly this one.
+func QuoteKey(key string) string {
+	if key == "" || strings.ContainsAny(key, `*?"[]`) {
+		return strconv.Quote(key)
+	}
+	return key
+}
+
+// KnownKeys returns what the files say of the keys of t's instances: those of for_each, if there is one, then those of each axis. What they
+// don't say is nil.
+func (w *Workspace) KnownKeys(t *engine.Target) (all [][]string) {
+	src := w.byLabel[t.Label]
+	dims := len(src.axes)
+	if src.repeated {
+		dims++
+	}
+	for i := range dims {
+		keys, _ := src.knownKeys(i)
+		all = append(all, keys)
+	}
+	return all
 }
 
 // checkKeys says what is wrong with keys for instances of t, as far as that is known before the build. Of is among how many targets
