@@ -320,21 +320,41 @@ func (c *cli) completions(cmd *cobra.Command) {
 //go:embed completion.bash
 var bashScript string
 
-// completeInBash makes `completion bash` print ours.
-func (c *cli) completeInBash(root *cobra.Command) {
-	cmd, _, err := root.Find([]string{"completion", "bash"})
-	if err != nil {
-		return // there are no completions
-	}
-	cmd.Long = "Print the completions of bash for cbuild. In this shell:\n\n\tsource <(cbuild completion bash)\n\n" +
-		"In each new one:\n\n\tcbuild completion bash > ~/.local/share/bash-completion/completions/cbuild\n\n" +
-		"or, without the package bash-completion, the first line in ~/.bashrc."
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		request := cobra.ShellCompRequestCmd
-		if without, err := cmd.Flags().GetBool("no-descriptions"); err == nil && without {
-			request = cobra.ShellCompNoDescRequestCmd
+// completionScripts makes `completion bash` print ours, and gives the help of each shell an example.
+func (c *cli) completionScripts(root *cobra.Command) {
+	for shell, example := range map[string]string{
+		"bash": "source <(cbuild completion bash)", "zsh": "source <(cbuild completion zsh)", "fish": "cbuild completion fish | source",
+		"powershell": "cbuild completion powershell | Out-String | Invoke-Expression",
+	} {
+		cmd, _, err := root.Find([]string{"completion", shell})
+		if err != nil {
+			continue // there are no completions
 		}
-		_, err := fmt.Fprint(c.stdout, strings.Replace(bashScript, "COMPLETE", request, 1))
-		return err
+		cmd.Short = "Print the completions of " + shell
+		cmd.Long = "In a shell that runs, the example reads them; " + map[string]string{
+			"bash":       "in each new one, the same line in ~/.bashrc, or the file\n~/.local/share/bash-completion/completions/cbuild if the package bash-completion is there.",
+			"zsh":        "in each new one, the file _cbuild in a directory of $fpath, before compinit is called.",
+			"fish":       "in each new one, the file ~/.config/fish/completions/cbuild.fish.",
+			"powershell": "in each new one, the same line in the file that $PROFILE names.",
+		}[shell]
+		cmd.Example = "  " + example
+		if shell == "bash" {
+			cmd.RunE = c.printBashScript
+		}
 	}
+	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		cmd.Short = "Print a script that makes a shell complete commands and targets"
+		cmd.Long = "completion prints a script for a shell. With it, the shell offers commands, flags and what they take, and of the workspace as it is now: targets,\n" +
+			"instances, tags, variables and the values that they may have, and past builds. Nothing is run for that, and nobody is asked."
+		cmd.Example = "  source <(cbuild completion bash)"
+	}
+}
+
+func (c *cli) printBashScript(cmd *cobra.Command, _ []string) error {
+	request := cobra.ShellCompRequestCmd
+	if without, err := cmd.Flags().GetBool("no-descriptions"); err == nil && without {
+		request = cobra.ShellCompNoDescRequestCmd
+	}
+	_, err := fmt.Fprint(c.stdout, strings.Replace(bashScript, "COMPLETE", request, 1))
+	return err
 }

@@ -96,7 +96,7 @@ func (c *cli) historyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
-	cmd.Flags().IntVarP(&n, "number", "n", 20, "how many, the last ones")
+	cmd.Flags().IntVarP(&n, "number", "n", 20, "list the last `N`, 20 by default")
 	return cmd
 }
 

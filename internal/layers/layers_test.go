@@ -34,6 +34,7 @@ var allowed = map[string][]string{
 	"internal/sandbox":           {"cas", "engine", "internal/checkout"},
 	"internal/ui":                {"engine"},
 	"internal/watch":             {},
+	"internal/manual":            {},
 	"internal/history":           {"engine"},
 	"internal/live":              {},
 	"internal/reapi":             {"cas", "engine"},
