@@ -183,6 +183,7 @@ func (x *completion) patterns() {
 	if x.word == "" {
 		return
 	}
+	x.add("@failed", "what was no pass in the last build")
 	tags, dirs := map[string]int{}, map[string]int{}
 	for _, t := range x.workspace.Targets {
 		for _, tag := range x.workspace.Info(t).Tags {

@@ -22,7 +22,7 @@ func (w *Workspace) Resolve(patterns []string) ([]*engine.Target, *Diagnostics) 
 			diags.plain("Nothing to build", "There is no target in //"+w.Package+".")
 		}
 	}
-	for _, pattern := range w.expand(patterns, diags) {
+	for _, pattern := range w.expand(patterns, true, diags) {
 		targets, err := w.match(pattern, w.Package)
 		if err != nil {
 			diags.plain(unknownSummary(pattern, err), sentence(err))
@@ -69,8 +69,10 @@ func (w *Workspace) match(pattern, dir string) ([]*target, error) {
 	switch {
 	case strings.ContainsAny(pattern, "[]"):
 		return nil, errors.New("here it takes a whole target, without [KEY]")
-	case strings.HasPrefix(pattern, "@"):
+	case pattern == "@changed":
 		return nil, errNotYet
+	case strings.HasPrefix(pattern, "@"):
+		return nil, errors.New(didYouMean(pattern, slices.Values([]string{lastFailed}), "There is @failed, and @PATH for patterns in a file; the path has a slash or a dot"))
 	case slices.Contains(strings.FieldsFunc(pattern, func(r rune) bool { return r == '/' || r == ':' }), ".."):
 		return nil, errors.New("a label never has \"..\": write //DIR:NAME from the workspace's root")
 	case strings.HasPrefix(pattern, "tag:"):
