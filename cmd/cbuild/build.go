@@ -25,7 +25,7 @@ func (c *cli) build(args []string) error {
 	return err
 }
 
-// buildRun builds what args name, and returns what became of it.
+// buildRun builds what args name, and returns what became of it: nil if they name @failed, and nothing failed.
 func (c *cli) buildRun(args []string) (*run, error) {
 	failOn, err := parseFailOn(c.flags.failOn)
 	if err != nil {
@@ -36,6 +36,10 @@ func (c *cli) buildRun(args []string) (*run, error) {
 		return nil, err
 	}
 	defer s.close()
+	if len(selected) == 0 {
+		c.noneFailed()
+		return nil, nil
+	}
 	r := &run{session: s, selected: expand(s.workspace, selected), failOn: failOn, began: clock.System.Elapsed()}
 	return r, r.run()
 }

@@ -107,9 +107,7 @@ func (c *cli) root() *cobra.Command {
 		Use:   "cbuild [build] [TARGET…] [NAME=VALUE…]",
 		Short: "Build targets described in BUILD.hcl",
 		Long: `cbuild builds targets described in BUILD.hcl: it downloads, runs, and collates, does each thing once, and never again
-unless something that it depends on changed. Without TARGET it builds the default targets.
-
-cbuild help TOPIC explains the language (cbuild help run) and the command line (cbuild help labels); cbuild help help lists the topics.`,
+unless something that it depends on changed. Without TARGET it builds the default targets.`,
 		Example: `  cbuild                              what nobody else needs
   cbuild report -j8                   one target, eight actions at a time
   cbuild 'check[serde-*][before]'     some instances
@@ -139,15 +137,18 @@ cbuild help TOPIC explains the language (cbuild help run) and the command line (
 	root.AddCommand(
 		build, c.watchCommand(), c.listCommand(), c.logCommand(), c.explainCommand(), c.showCommand(), c.graphCommand(), c.whyCommand(), c.historyCommand(), c.diffCommand(), c.serveCommand(),
 		c.execCommand(), c.reproCommand(),
-		c.initCommand(), c.cleanCommand(), c.casCommand(), c.doctorCommand(), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
+		c.initCommand(), c.cleanCommand(), c.casCommand(), c.doctorCommand(), c.manCommand(root), c.updateCommand(), c.fmtCommand(), c.validateCommand(), c.evalCommand(), c.versionCommand(),
 	)
 	root.InitDefaultCompletionCmd()
+	c.completionScripts(root)
 	for _, cmd := range root.Commands() {
 		if cmd.HasSubCommands() {
 			cmd.Args, cmd.RunE = cobra.ArbitraryArgs, subcommand
 		}
 	}
 	root.SetHelpCommand(c.helpCommand(root))
+	root.SetHelpFunc(func(cmd *cobra.Command, _ []string) { _ = c.showManual(c.commandHelp(cmd)) }) // main looks at what was written
+	c.completions(root)
 	root.SetFlagErrorFunc(flagError)
 	tellUsage(root)
 	return root

@@ -138,7 +138,7 @@ func (c *cli) casExportCommand() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use: "export TARGET… -o FILE", Short: "Write stored results and all of their blobs to one file",
-		Example: "  cbuild cas export report -o report.cbuild", Args: cobra.MinimumNArgs(1),
+		Example: "  cbuild cas export report -o report.cbuild", Args: cobra.MinimumNArgs(1), ValidArgsFunction: c.completeTargets,
 		RunE: func(_ *cobra.Command, args []string) error { return c.casExport(args, file) },
 	}
 	cmd.Flags().StringVarP(&file, "output", "o", "", "the `FILE` to write")

@@ -35,6 +35,10 @@ func (c *cli) dry(args []string) error {
 		return err
 	}
 	defer s.close()
+	if len(selected) == 0 {
+		c.noneFailed()
+		return nil
+	}
 	r := &run{session: s, selected: selected}
 	closeEvents, err := r.observe()
 	if err != nil {

@@ -62,7 +62,7 @@ func (c *cli) exec(target string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if len(r.paths) != 1 {
+	if r == nil || len(r.paths) != 1 {
 		return usagef("%s has no output that can be executed", target)
 	}
 	program, err := filepath.Abs(r.paths[0])

@@ -68,9 +68,6 @@ func (c *cli) globalFlags(root *cobra.Command) {
 	for _, name := range []string{"cas", "progress", "color", "durability", "keep"} {
 		f.AddFlag(c.machine.Lookup(name))
 	}
-	for _, name := range []string{"progress", "color", "events-level"} {
-		_ = root.RegisterFlagCompletionFunc(name, completeChoice(f.Lookup(name)))
-	}
 }
 
 // machineFlags makes the flags that say something about the machine, and nothing about what is built: no key depends on them, so

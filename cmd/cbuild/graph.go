@@ -25,7 +25,6 @@ first one that reads it can start; other references follow a collection while it
 	c.loadFlags(cmd)
 	f := cmd.Flags()
 	f.Var(oneOf(&form, "tree", "dot", "mermaid", "json"), "format", "tree, dot, mermaid, or json: an object a line")
-	_ = cmd.RegisterFlagCompletionFunc("format", completeChoice(f.Lookup("format")))
 	for _, name := range []string{"dot", "mermaid", "json"} {
 		f.Var(alias{&form, name}, name, "the same as --format="+name)
 		f.Lookup(name).NoOptDefVal = "true"

@@ -82,7 +82,7 @@ func (c *cli) historyCommand() *cobra.Command {
 	var n int
 	cmd := &cobra.Command{
 		Use: "history [TARGET[INSTANCE]]", Short: "List past builds, or the executions of an instance", Args: cobra.MaximumNArgs(1),
-		Example: "  cbuild history -n 5\n  cbuild history 'test[linux]'",
+		Example: "  cbuild history -n 5\n  cbuild history 'test[linux]'", ValidArgsFunction: c.completeLabels,
 		RunE: func(_ *cobra.Command, args []string) error {
 			h, root, err := c.openHistory()
 			if err != nil {
@@ -96,7 +96,7 @@ func (c *cli) historyCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
-	cmd.Flags().IntVarP(&n, "number", "n", 20, "how many, the last ones")
+	cmd.Flags().IntVarP(&n, "number", "n", 20, "list the last `N`, 20 by default")
 	return cmd
 }
 
@@ -181,7 +181,7 @@ func (c *cli) diffCommand() *cobra.Command {
 		Use: "diff [BUILD [BUILD]]", Short: "Compare the results of two builds, by default of the last two", Args: cobra.MaximumNArgs(2),
 		Long: "Compare the results of two builds. A build is named by @1, the last one, @2, the one before, or the beginning of its\n" +
 			"identifier in `cbuild history`. One build is compared with the last.",
-		Example: "  cbuild diff\n  cbuild diff @5\n  cbuild diff 20261124 @1",
+		Example: "  cbuild diff\n  cbuild diff @5\n  cbuild diff 20261124 @1", ValidArgsFunction: c.completeBuilds,
 		RunE: func(_ *cobra.Command, args []string) error {
 			h, _, err := c.openHistory()
 			if err != nil {

@@ -19,29 +19,44 @@ import (
 //go:embed all:templates
 var templates embed.FS
 
+// starters are the templates, the first is that of cbuild init.
+var starters = []struct{ name, about string }{
+	{"c", "compile, link and run two programs of C with a header"},
+	{"crater-go", "try two versions of Go on many modules, and report what differs; needs the network"},
+	{"data", "join tables of years with one of stations, and draw a chart of them"},
+}
+
 func (c *cli) initCommand() *cobra.Command {
 	var template string
+	var about strings.Builder
+	for _, s := range starters {
+		fmt.Fprintf(&about, "- `%s` %s\n", s.name, s.about)
+	}
 	cmd := &cobra.Command{
 		Use: "init", Short: "Write starter files into this directory; nothing is overwritten", Args: cobra.NoArgs,
-		Long:    "init writes a small workspace that can be built at once. c compiles, links and runs; crater-go asks a question of many Go modules; data\njoins tables and draws a chart of them.",
-		Example: "  cbuild init --template data && cbuild",
+		Long:    "init writes a small workspace that can be built at once. --template list names what there is to begin with:\n\n" + about.String(),
+		Example: "  cbuild init && cbuild\n  cbuild init --template crater-go && cbuild -n\n  cbuild init --template list",
 		RunE:    func(*cobra.Command, []string) error { return c.init(template) },
 	}
-	cmd.Flags().StringVar(&template, "template", "c", "`NAME` of what to begin with: "+strings.Join(templateNames(), ", "))
-	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions(templateNames(), cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVar(&template, "template", starters[0].name, "`NAME` of what to begin with, or list")
+	_ = cmd.RegisterFlagCompletionFunc("template", cobra.FixedCompletions(append(templateNames(), "list"), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-func templateNames() []string {
-	entries, _ := templates.ReadDir("templates") // embedded
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
+func templateNames() (names []string) {
+	for _, s := range starters {
+		names = append(names, s.name)
 	}
 	return names
 }
 
 func (c *cli) init(template string) error {
+	if template == "list" {
+		for _, s := range starters {
+			fmt.Fprintf(c.stdout, "%-10s %s\n", s.name, s.about)
+		}
+		return nil
+	}
 	if !slices.Contains(templateNames(), template) {
 		return usagef("--template=%s: %s", template, didYouMean(template, templateNames(), "want "+strings.Join(templateNames(), ", ")))
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -20,5 +21,20 @@ func TestTemplatesAreTheExamples(t *testing.T) {
 				t.Errorf("template %s: %s is not that of examples/%s: %v", template, name, example, err)
 			}
 		}
+	}
+}
+
+// Every template that there is is offered, and nothing else.
+func TestTemplatesAreOffered(t *testing.T) {
+	entries, err := templates.ReadDir("templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if !slices.Equal(names, templateNames()) {
+		t.Errorf("there are %q, offered are %q", names, templateNames())
 	}
 }

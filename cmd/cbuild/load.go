@@ -1,7 +1,7 @@
 package main
 
 import (
-	"io"
+	"errors"
 	"os"
 	"strings"
 
@@ -18,23 +18,10 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 	if err := c.configure(); err != nil {
 		return nil, err
 	}
-	var all []buildfile.VarAssignment
-	for _, v := range c.flags.vars {
-		a, ok := buildfile.ParseVar(v)
-		if !ok {
-			return nil, usagef("--var %s: want NAME=VALUE", v)
-		}
-		all = append(all, a)
+	w, diags, err := c.read(vars)
+	if err != nil {
+		return nil, err
 	}
-	w, diags := buildfile.Load(buildfile.Options{
-		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Output: secretOutput, Kinds: rules.Kinds(), Version: version,
-		Fields: func(name string) []string {
-			if r := registry.All(registry.Options{})[name]; r != nil {
-				return r.Fields()
-			}
-			return nil
-		},
-	})
 	if err := c.report(diags); err != nil {
 		if w != nil {
 			_ = w.Close() // it was only read
@@ -44,15 +31,35 @@ func (c *cli) load(vars []buildfile.VarAssignment) (*buildfile.Workspace, error)
 	return w, nil
 }
 
-// quietLoad is load for completions, for which nobody has gone where -C says yet: what is wrong is not shown.
-func (c *cli) quietLoad() (*buildfile.Workspace, error) {
-	if err := c.chdir(); err != nil {
-		return nil, err
+// read is load, but shows nothing.
+func (c *cli) read(vars []buildfile.VarAssignment) (*buildfile.Workspace, *buildfile.Diagnostics, error) {
+	var all []buildfile.VarAssignment
+	for _, v := range c.flags.vars {
+		a, ok := buildfile.ParseVar(v)
+		if !ok {
+			return nil, nil, usagef("--var %s: want NAME=VALUE", v)
+		}
+		all = append(all, a)
 	}
-	stderr := c.stderr
-	c.stderr = io.Discard
-	defer func() { c.stderr = stderr }()
-	return c.load(nil)
+	w, diags := buildfile.Load(buildfile.Options{
+		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Output: secretOutput, Kinds: rules.Kinds(), Version: version, Failed: c.lastFailed,
+		Fields: func(name string) []string {
+			if r := registry.All(registry.Options{})[name]; r != nil {
+				return r.Fields()
+			}
+			return nil
+		},
+	})
+	return w, diags, nil
+}
+
+// quietLoad is load, but shows nothing.
+func (c *cli) quietLoad() (*buildfile.Workspace, error) {
+	w, diags, err := c.read(nil)
+	if err == nil && diags.HasErrors() {
+		err = errors.New("the workspace has mistakes")
+	}
+	return w, err
 }
 
 // report shows diagnostics; errors among them end the command.

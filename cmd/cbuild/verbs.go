@@ -11,6 +11,9 @@ import (
 // version is cbuild's own.
 const version = "0.1.0"
 
+// versionDate is when this version was begun, for man pages: they are equal wherever they are written.
+const versionDate = "2026-11-26"
+
 func (c *cli) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "version", Short: "Print the version", Example: "  cbuild version", Args: cobra.NoArgs,

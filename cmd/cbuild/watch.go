@@ -31,6 +31,9 @@ what editors write beside a file are not watched. Each build is one of its own i
 		RunE:              func(_ *cobra.Command, args []string) error { return c.watch(args) },
 	}
 	c.buildFlags(cmd)
+	for _, refused := range []string{"dry-run", "question", "always-make", "check"} {
+		_ = cmd.Flags().MarkHidden(refused)
+	}
 	return cmd
 }
 

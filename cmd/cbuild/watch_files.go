@@ -39,7 +39,7 @@ func (w *watching) learn() error {
 	stderr := c.stderr
 	c.stderr = io.Discard
 	defer func() { c.stderr = stderr }()
-	names := []string{c.flags.events, c.flags.out}
+	names := []string{c.flags.events, c.flags.profile, c.flags.out}
 	for _, dir := range []func() (string, error){c.storeDir, c.stateDir} {
 		if name, err := dir(); err == nil {
 			names = append(names, name)

@@ -85,6 +85,8 @@ func docTable(name string) string {
 		return codesTable()
 	case "reads":
 		return readsTable()
+	case "rules":
+		return rulesTable()
 	}
 	for _, k := range rules.Kinds() {
 		if k.Name == name {
@@ -93,6 +95,19 @@ func docTable(name string) string {
 		}
 	}
 	panic("buildfile: no table " + name)
+}
+
+// rulesTable lists the rules, with the titles of their chapters.
+func rulesTable() string {
+	var b strings.Builder
+	b.WriteString("| rule | a target of it is |\n|---|---|\n")
+	for _, k := range rules.Kinds() {
+		_, after, _ := strings.Cut("\n"+languageText, "\n@topic "+k.Name+" ")
+		title, _, _ := strings.Cut(after, "\n")
+		_, about, _ := strings.Cut(title, ": ")
+		fmt.Fprintf(&b, "| `%s` | %s |\n", k.Name, about)
+	}
+	return b.String()
 }
 
 // attributeTable lists fields; with keys, it says which are part of an instance's key.

@@ -42,6 +42,9 @@ type Options struct {
 	Kinds []rules.Kind
 	// Fields returns the fields of the items of a registry; nil, or a nil result, means that they are not known.
 	Fields func(registry string) []string
+	// Failed calls use for each instance that was no pass in the last build of the workspace with this root: for @failed. Nil means that
+	// nobody knows.
+	Failed func(root string, use func(target string, instance []string)) error
 	// Version is cbuild's own, compared with `requires`; "" is not compared.
 	Version string
 	// Read reads an attribute of an outcome; nil means rules.Read.

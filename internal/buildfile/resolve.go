@@ -22,7 +22,7 @@ func (w *Workspace) Resolve(patterns []string) ([]*engine.Target, *Diagnostics) 
 			diags.plain("Nothing to build", "There is no target in //"+w.Package+".")
 		}
 	}
-	for _, pattern := range w.expand(patterns, diags) {
+	for _, pattern := range w.expand(patterns, true, diags) {
 		targets, err := w.match(pattern, w.Package)
 		if err != nil {
 			diags.plain(unknownSummary(pattern, err), sentence(err))
@@ -69,8 +69,10 @@ func (w *Workspace) match(pattern, dir string) ([]*target, error) {
 	switch {
 	case strings.ContainsAny(pattern, "[]"):
 		return nil, errors.New("here it takes a whole target, without [KEY]")
-	case strings.HasPrefix(pattern, "@"):
+	case pattern == "@changed":
 		return nil, errNotYet
+	case strings.HasPrefix(pattern, "@"):
+		return nil, errors.New(didYouMean(pattern, slices.Values([]string{lastFailed}), "There is @failed, and @PATH for patterns in a file; the path has a slash or a dot"))
 	case slices.Contains(strings.FieldsFunc(pattern, func(r rune) bool { return r == '/' || r == ':' }), ".."):
 		return nil, errors.New("a label never has \"..\": write //DIR:NAME from the workspace's root")
 	case strings.HasPrefix(pattern, "tag:"):
@@ -202,6 +204,10 @@ func (w *Workspace) Info(t *engine.Target) Info {
 // A Variable describes a variable, for lists of them.
 type Variable struct {
 	Dir, Name, Description, Value string
+	// Allowed are the values that it may have, as the command line gives them; nil if there is no list of them.
+	Allowed []string
+	// Missing is set if it has no value, and needs one.
+	Missing bool
 }
 
 // Variables returns the variables of all packages, by package and name.
@@ -214,7 +220,7 @@ func (w *Workspace) Variables() []Variable {
 			if v.ok {
 				value = show(v.value)
 			}
-			list = append(list, Variable{Dir: dir, Name: name, Description: v.description, Value: value})
+			list = append(list, Variable{Dir: dir, Name: name, Description: v.description, Value: value, Allowed: v.choices(), Missing: v.missing})
 		}
 	}
 	return list

@@ -74,7 +74,7 @@ func (p *pattern) match(key string, axes []string) bool {
 
 // Select returns what patterns select but exclude does not, by target. A pattern is one of Resolve, or one target with instances:
 // check[KEY], check[KEY][AXISKEY], each a key or a glob in which * stands for any text and ? for any character. Without patterns
-// the defaults are selected.
+// the defaults are selected. Nothing is selected, and that is no mistake, if all there is to it is @failed and nothing failed.
 func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostics) {
 	diags := new(Diagnostics)
 	var wanted []pattern
@@ -83,8 +83,8 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 			wanted = append(wanted, pattern{t: t})
 		}
 	}
-	wanted = append(wanted, w.patterns(w.expand(patterns, diags), diags)...)
-	unwanted := w.patterns(w.expand(exclude, diags), diags)
+	wanted = append(wanted, w.patterns(w.expand(patterns, false, diags), diags)...)
+	unwanted := w.patterns(w.expand(exclude, false, diags), diags)
 	var list []Selection
 	var order []*target
 	known := make(map[*target]bool)
@@ -100,7 +100,7 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 			list = append(list, s)
 		}
 	}
-	if len(list) == 0 && !diags.HasErrors() {
+	if len(list) == 0 && !diags.HasErrors() && !slices.Contains(patterns, lastFailed) {
 		detail := "There is no target in //" + w.Package + "."
 		if len(patterns) > 0 {
 			detail = "Nothing was asked for: the file names no target."
@@ -113,9 +113,14 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 	return list, diags
 }
 
-// expand puts the lines of files in the places of @PATH, which has a slash or a dot. Blank lines, and those that begin with #, say nothing.
-func (w *Workspace) expand(patterns []string, diags *Diagnostics) (all []string) {
+// expand puts the lines of files in the places of @PATH, which has a slash or a dot, and the instances that failed in that of @failed, or
+// their targets as a whole. Blank lines, and those that begin with #, say nothing.
+func (w *Workspace) expand(patterns []string, whole bool, diags *Diagnostics) (all []string) {
 	for _, text := range patterns {
+		if text == lastFailed {
+			all = append(all, w.failed(whole, diags)...)
+			continue
+		}
 		name, ok := strings.CutPrefix(text, "@")
 		if !ok || !strings.ContainsAny(name, "/.") {
 			all = append(all, text)
@@ -134,6 +139,39 @@ func (w *Workspace) expand(patterns []string, diags *Diagnostics) (all []string)
 				all = append(all, line)
 			}
 		}
+	}
+	return all
+}
+
+// lastFailed is the pattern for what was no pass in the last build.
+const lastFailed = "@failed"
+
+// failed names what was no pass in the last build, as far as it is still there.
+func (w *Workspace) failed(whole bool, diags *Diagnostics) (all []string) {
+	if w.opts.Failed == nil {
+		return nil
+	}
+	err := w.opts.Failed(w.Root, func(target string, instance []string) {
+		dir, name, _ := strings.Cut(strings.TrimPrefix(target, "//"), ":")
+		t := w.byLabel[engine.Label{Dir: dir, Name: name}]
+		if t == nil {
+			return
+		}
+		var keys []keyPattern
+		text := target
+		for _, k := range instance {
+			keys = append(keys, keyPattern{text: k})
+			text += "[" + QuoteKey(k) + "]"
+		}
+		switch {
+		case whole:
+			all = append(all, target)
+		case t.checkKeys(keys, 1) == nil:
+			all = append(all, text)
+		}
+	})
+	if err != nil {
+		diags.plain("Cannot read the history", sentence(err))
 	}
 	return all
 }
@@ -180,24 +218,66 @@ func cutKeys(text string) (name string, keys []keyPattern, err error) {
 		}
 		return text, nil, nil
 	}
-	inner, ok := strings.CutSuffix(rest, "]")
-	if !ok {
-		return "", nil, errors.New("an instance is written NAME[KEY]")
-	}
-	for part := range strings.SplitSeq(inner, "][") {
-		if part == "" {
-			return "", nil, errors.New("a key is empty: write [*] for all")
+	for {
+		var key keyPattern
+		if key, rest, err = cutKey(rest); err != nil {
+			return "", nil, err
 		}
-		if part[0] == '"' {
-			if part, err = strconv.Unquote(part); err != nil {
-				return "", nil, errors.New("a key has a quote that does not end")
-			}
-			keys = append(keys, keyPattern{part, false})
-			continue
+		keys = append(keys, key)
+		switch {
+		case rest == "]":
+			return name, keys, nil
+		case !strings.HasPrefix(rest, "]["):
+			return "", nil, errors.New("an instance is written NAME[KEY]")
 		}
-		keys = append(keys, keyPattern{part, strings.ContainsAny(part, "*?")})
+		rest = rest[len("]["):]
 	}
-	return name, keys, nil
+}
+
+// cutKey splits the first key from what follows the bracket before it.
+func cutKey(text string) (key keyPattern, rest string, err error) {
+	if strings.HasPrefix(text, `"`) {
+		quoted, err := strconv.QuotedPrefix(text)
+		if err != nil {
+			return key, "", errors.New("a key has a quote that does not end")
+		}
+		key.text, _ = strconv.Unquote(quoted) // it is a prefix that can be
+		return key, text[len(quoted):], nil
+	}
+	end := strings.Index(text, "][")
+	if end < 0 && strings.HasSuffix(text, "]") {
+		end = len(text) - 1
+	}
+	switch {
+	case end < 0:
+		return key, "", errors.New("an instance is written NAME[KEY]")
+	case end == 0:
+		return key, "", errors.New("a key is empty: write [*] for all")
+	}
+	return keyPattern{text[:end], strings.ContainsAny(text[:end], "*?")}, text[end:], nil
+}
+
+// QuoteKey writes the key of an instance so that a pattern names exactly this one.
+func QuoteKey(key string) string {
+	if key == "" || strings.ContainsAny(key, `*?"[]`) {
+		return strconv.Quote(key)
+	}
+	return key
+}
+
+// KnownKeys returns what the files say of the keys of t's instances: those of for_each, if there is one, then those of each axis. What they
+// don't say is nil.
+func (w *Workspace) KnownKeys(t *engine.Target) (all [][]string) {
+	src := w.byLabel[t.Label]
+	dims := len(src.axes)
+	if src.repeated {
+		dims++
+	}
+	for i := range dims {
+		keys, _ := src.knownKeys(i)
+		all = append(all, keys)
+	}
+	return all
 }
 
 // checkKeys says what is wrong with keys for instances of t, as far as that is known before the build. Of is among how many targets

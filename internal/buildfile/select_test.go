@@ -96,7 +96,7 @@ func TestSelect(t *testing.T) {
 		{"../x", "", "", "", `never has ".."`},
 		{"../x:y", "", "", "", `never has ".."`},
 		{"-rf", "", "", "", "Unknown target -rf"},
-		{"@failed", "", "", "", "not yet supported"},
+		{"@changed", "", "", "", "not yet supported"},
 	} {
 		t.Run(c.patterns+" but "+c.exclude, func(t *testing.T) {
 			list, diags := f.w.Select(strings.Fields(c.patterns), strings.Fields(c.exclude))

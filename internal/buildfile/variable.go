@@ -23,6 +23,8 @@ type variable struct {
 	// origin says where the value comes from, as the beginning of a sentence.
 	origin string
 	ok     bool
+	// missing is set if nobody gives it one.
+	missing bool
 	// done is set once the value, good or bad, is decided.
 	done  bool
 	block *hclsyntax.Block
@@ -95,6 +97,7 @@ func (p *pkg) resolveVariable(v *variable) {
 		}
 		v.value, v.origin = value, "The default is"
 	default:
+		v.missing = true
 		p.diags.addf(p.src, v.block.DefRange(), "No value for variable "+v.name, "It has no default. Give it one on the command line: %s=VALUE", p.assignment(v))
 		return
 	}
@@ -285,6 +288,28 @@ func (p *pkg) variableAllowed(v *variable) bool {
 		return nil
 	})
 	return found
+}
+
+// choices returns the values that v may have, as the command line gives them, if its declaration lists them.
+func (v *variable) choices() (all []string) {
+	if v.typ == cty.Bool {
+		return []string{"true", "false"}
+	}
+	a := v.attrs["allowed"]
+	if a == nil {
+		return nil
+	}
+	list, diags := a.Expr.Value(nil)
+	if diags.HasErrors() || list.IsNull() || !list.CanIterateElements() {
+		return nil
+	}
+	for it := list.ElementIterator(); it.Next(); {
+		_, e := it.Element()
+		if text, err := convert.Convert(e, cty.String); err == nil && !text.IsNull() {
+			all = append(all, text.AsString())
+		}
+	}
+	return all
 }
 
 // unfit reports that the attribute a of v does not allow its value.

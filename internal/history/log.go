@@ -3,6 +3,7 @@ package history
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -154,3 +155,36 @@ func readResults(dir, id string, use func(Result) error) error {
 		}
 	}
 }
+
+// Recent returns the last n builds in dir, the last one first, without the index. What a killed one did is not counted.
+func Recent(dir string, n int) (all []Build) {
+	ids, err := builds(dir)
+	if err != nil {
+		return nil
+	}
+	for _, id := range slices.Backward(ids) {
+		if len(all) == n {
+			break
+		}
+		if s, err := readSummary(dir, id); err == nil {
+			all = append(all, Build{ID: id, Began: s.Began, Took: s.Took, Args: s.Args, Outcome: s.Outcome, ExitCode: s.ExitCode, Counts: s.Counts, Ran: s.Ran})
+		}
+	}
+	return all
+}
+
+// Read gives each result of the build id in dir to use until it returns false, in the order in which they came, without the index.
+func Read(dir, id string, use func(Result) (more bool)) error {
+	err := readResults(dir, id, func(r Result) error {
+		if !use(r) {
+			return errEnough
+		}
+		return nil
+	})
+	if errors.Is(err, errEnough) {
+		return nil
+	}
+	return err
+}
+
+var errEnough = errors.New("enough was read")

@@ -36,6 +36,7 @@ var allowed = map[string][]string{
 	"internal/ui":                {"engine"},
 	"internal/watch":             {},
 	"internal/ui/screen":         {},
+	"internal/manual":            {},
 	"internal/history":           {"engine"},
 	"internal/live":              {},
 	"internal/reapi":             {"cas", "engine"},
