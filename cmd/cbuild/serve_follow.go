@@ -176,8 +176,8 @@ func (w *looker) last(ctx context.Context) {
 			return
 		}
 		w.seen, w.of, w.rows = b.ID, "", e.Report.Rows
-	} else {
-		shot = nil // the rows that were seen last stay
+	} else if shot, err = w.past.rows(ctx, b.ID, e.Report.Label); err != nil {
+		shot = nil // the report of what was ended early is not stored: the rows that were seen last stay
 	}
 	e.ID, e.Args, e.Outcome, e.Running, e.Waiting = b.ID, b.Args, b.Outcome, nil, nil
 	w.publish(e, shot)
@@ -248,6 +248,12 @@ func (f *follower) events(w http.ResponseWriter, r *http.Request) {
 }
 
 func tell(w io.Writer, e liveEvent) error {
+	if e.Running == nil {
+		e.Running = []liveRun{}
+	}
+	if e.Waiting == nil {
+		e.Waiting = []string{}
+	}
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err

@@ -267,33 +267,63 @@ func (p *past) report(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	key, err := p.key(b.ID, func(res *history.Result) bool { return res.Target == r.PathValue("label") })
+	file := cmp.Or(r.PathValue("file"), reportPage)
+	d, err := p.file(r.Context(), b.ID, r.PathValue("label"), file)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	rec, err := p.store.Stored(r.Context(), key)
-	if err != nil || rec == nil || len(rec.Result.Outs) == 0 {
-		http.Error(w, "the report is not in the store any more", http.StatusNotFound)
-		return
-	}
-	file := cmp.Or(r.PathValue("file"), "index.html")
-	for e, err := range cas.Walk(r.Context(), p.store, rec.Result.Outs[0].Digest) {
-		if err != nil {
-			break
-		}
-		if e.Path == file && e.Kind == cas.FileEntry {
-			p.serveFile(w, r, file, e.Digest)
-			return
-		}
-	}
-	http.Error(w, "the report has no such file", http.StatusNotFound)
+	p.serveFile(w, r, file, d)
 }
+
+// reportPage is the file of a report that a browser shows.
+const reportPage = "index.html"
+
+// file returns a file of a report as a build made it.
+func (p *past) file(ctx context.Context, id, label, name string) (cas.Digest, error) {
+	key, err := p.key(id, func(res *history.Result) bool { return res.Target == label })
+	if err != nil {
+		return cas.Digest{}, err
+	}
+	rec, err := p.store.Stored(ctx, key)
+	if err != nil || rec == nil || len(rec.Result.Outs) == 0 {
+		return cas.Digest{}, errors.New("the report is not in the store any more")
+	}
+	for e, err := range cas.Walk(ctx, p.store, rec.Result.Outs[0].Digest) {
+		if err != nil {
+			return cas.Digest{}, err
+		}
+		if e.Path == name && e.Kind == cas.FileEntry {
+			return e.Digest, nil
+		}
+	}
+	return cas.Digest{}, errors.New("the report has no such file")
+}
+
+// rows returns the data of the page of a report as a build made it.
+func (p *past) rows(ctx context.Context, id, label string) (*live.Snapshot, error) {
+	d, err := p.file(ctx, id, label, reportPage)
+	if err != nil {
+		return nil, err
+	}
+	page, err := cas.ReadAll(ctx, p.store, d, maxPage)
+	if err != nil {
+		return nil, err
+	}
+	s, err := report.ReadPage(page)
+	if err != nil {
+		return nil, err
+	}
+	return &live.Snapshot{Pack: s.Pack, Chunks: s.Chunks}, nil
+}
+
+// maxPage is the most, in bytes, that is read of a page.
+const maxPage = 256 << 20
 
 // serveFile serves a file of a report. Its page has a policy of its own; all else is hostile, whatever it is.
 func (p *past) serveFile(w http.ResponseWriter, r *http.Request, name string, d cas.Digest) {
 	plainText(w)
-	if name == "index.html" {
+	if name == reportPage {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Del("Content-Security-Policy")
 	} else if strings.HasPrefix(name, "files/") {

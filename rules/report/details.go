@@ -70,37 +70,26 @@ func (r *Row) detailed() bool {
 
 func (r *Row) appendDetail(buf []byte) []byte {
 	o := object{buf: buf}
-	o.int("side", r.Deciding())
-	if r.Detail != nil {
-		if r.Detail.Error != "" {
-			o.string("error", Clean(r.Detail.Error))
-		}
-		o.excerpts("diffs", r.Detail.Diffs)
+	d := r.Detail
+	if d == nil {
+		d = &Detail{}
 	}
+	o.int("side", r.Deciding())
+	o.string("error", Clean(d.Error))
+	o.excerpts("diffs", d.Diffs)
 	o.list("sides", len(r.Sides), func(i int, m *object) {
 		s := &r.Sides[i]
-		if !s.Extra.Key.IsZero() {
-			m.string("key", s.Extra.Key.String())
-		}
-		if why := s.why(); why != "" {
-			m.string("why", Clean(why))
-		}
+		m.string("key", s.Extra.Key.String())
+		m.string("why", Clean(s.why()))
 		m.excerpts("texts", s.Extra.Texts)
-		if len(s.Extra.Inputs) > 0 {
-			m.strings("inputs", names(s.Extra.Inputs))
-		}
+		m.strings("inputs", names(s.Extra.Inputs))
 	})
-	if len(r.Problems) > 0 {
-		o.strings("problems", names(r.Problems))
-	}
+	o.strings("problems", names(r.Problems))
 	return o.end()
 }
 
-// excerpts adds excerpts as lists of name, text and note, if there are any.
+// excerpts adds excerpts as lists of name, text and note.
 func (o *object) excerpts(name string, list []Excerpt) {
-	if len(list) == 0 {
-		return
-	}
 	o.member(name)
 	o.buf = append(o.buf, '[')
 	for i, t := range list {

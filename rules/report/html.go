@@ -26,13 +26,21 @@ type HTML struct {
 // NewHTML returns a format that writes to w.
 func NewHTML(w io.Writer, o PageOptions) *HTML {
 	p := &HTML{w: w, pageData: pageData{options: o}}
-	p.details.use = func(chunk []byte) error { return p.embed(`class="detail"`, chunk) }
+	p.details.use = func(chunk []byte) error { return p.embed(chunkAttribute, chunk) }
 	return p
 }
 
+// The elements that hold data begin and end like this, and have one of these attributes.
+const (
+	dataStart      = `<script type="text/plain" `
+	dataEnd        = "</script>"
+	chunkAttribute = `class="detail"`
+	packAttribute  = `id="pack"`
+)
+
 // embed writes data as an element that a browser neither shows nor runs.
 func (p *HTML) embed(attribute string, data []byte) error {
-	if _, err := fmt.Fprintf(p.w, `<script type="text/plain" %s>`, attribute); err != nil {
+	if _, err := io.WriteString(p.w, dataStart+attribute+">"); err != nil {
 		return err
 	}
 	e := base64.NewEncoder(base64.StdEncoding, p.w)
@@ -42,7 +50,7 @@ func (p *HTML) embed(attribute string, data []byte) error {
 	if err := e.Close(); err != nil {
 		return err
 	}
-	_, err := io.WriteString(p.w, "</script>\n")
+	_, err := io.WriteString(p.w, dataEnd+"\n")
 	return err
 }
 
@@ -152,7 +160,7 @@ func (p *HTML) End() error {
 	if _, err := io.WriteString(p.w, p.unscripted()); err != nil {
 		return err
 	}
-	if err := p.embed(`id="pack"`, pack); err != nil {
+	if err := p.embed(packAttribute, pack); err != nil {
 		return err
 	}
 	_, err = io.WriteString(p.w, pageEnd())

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -255,6 +256,25 @@ func TestPageHoldsTheRows(t *testing.T) {
 	b := p.header.Build
 	if b.Jobs != 2 || b.Took != 60_000 || b.Targets[0].Failed != 1 || b.Targets[0].Counts["skipped"] != 1 || p.numbers("span.start")[0] != 1000 || p.header.Outcomes[int(p.numbers("span.outcome")[0])] != "fail" {
 		t.Errorf("build %+v", b)
+	}
+}
+
+// What a server takes out of a page is what a live page would have been told.
+func TestPageIsReadAgain(t *testing.T) {
+	h, rows := hostileRows()
+	var page bytes.Buffer
+	snapshot := NewSnapshot(PageOptions{})
+	if err := Render(h, each(rows), NewHTML(&page, PageOptions{}), snapshot); err != nil {
+		t.Fatal(err)
+	}
+	read, err := ReadPage(page.Bytes())
+	if err != nil || !bytes.Equal(read.Pack, snapshot.Pack) || len(read.Chunks) != 1 || !bytes.Equal(read.Chunks[0], snapshot.Chunks[0]) {
+		t.Errorf("%v: a pack of %d bytes, want %d", err, len(read.Pack), len(snapshot.Pack))
+	}
+	for _, bad := range []string{"", "<html>", page.String()[:strings.Index(page.String(), packAttribute)+100], dataStart + packAttribute + ">!" + dataEnd} {
+		if _, err := ReadPage([]byte(bad)); !errors.Is(err, ErrNoPage) {
+			t.Errorf("%.50q: %v", bad, err)
+		}
 	}
 }
 
