@@ -52,7 +52,7 @@ func (r *run) observe() (closeFiles func(), err error) {
 		if c.builds++; c.builds > 1 {
 			mode = os.O_APPEND // of watch, whose readers have seen the others
 		}
-		f, err := os.OpenFile(c.flags.events, os.O_WRONLY|os.O_CREATE|mode, 0o666)
+		f, err := os.OpenFile(c.flags.events, os.O_RDWR|os.O_CREATE|mode, 0o666)
 		if err != nil {
 			return closeFiles, usagef("--events: %w", err)
 		}

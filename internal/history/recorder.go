@@ -40,6 +40,7 @@ type Recorder struct {
 	z       *zstd.Encoder // guarded by mu
 	w       *bufio.Writer // guarded by mu; into z
 	flushed time.Duration // guarded by mu; when last
+	late    *time.Timer   // guarded by mu; runs while anything is not written out
 	summary summary       // guarded by mu
 	digest  [32]byte      // guarded by mu; of the set of results
 	err     error         // guarded by mu; the first
@@ -111,6 +112,22 @@ func (r *Recorder) put(res *Result) {
 	if r.err == nil {
 		r.err = err
 	}
+	if r.late == nil {
+		r.late = time.AfterFunc(flushEvery, r.writeOut)
+	}
+}
+
+// writeOut writes out what was put, also when nothing more comes.
+func (r *Recorder) writeOut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.late == nil {
+		return // it is closed
+	}
+	r.late = nil
+	if err := r.flush(); r.err == nil {
+		r.err = err
+	}
 }
 
 // flush writes out what was put. r.mu is held.
@@ -176,6 +193,10 @@ func (r *Recorder) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	defer r.unlock()
+	if r.late != nil {
+		r.late.Stop()
+		r.late = nil
+	}
 	r.summary.Took = r.clock.Elapsed() - r.began
 	r.summary.Digest = hex.EncodeToString(r.digest[:])
 	err := r.flush()
