@@ -84,9 +84,10 @@ type run struct {
 	problems  []error   // beside the outcomes of instances
 	checker   *checker  // nil without --check
 
-	mu      sync.Mutex
-	failed  int                              // guarded by mu; instances that were asked for and are not a pass
-	reports map[engine.Label]*engine.Outcome // guarded by mu
+	mu       sync.Mutex
+	failed   int                              // guarded by mu; instances that were asked for and are not a pass
+	failures []failure                        // guarded by mu; the first of them, on GitHub
+	reports  map[engine.Label]*engine.Outcome // guarded by mu
 }
 
 func (r *run) run() error {

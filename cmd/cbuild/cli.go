@@ -54,6 +54,7 @@ type cli struct {
 	machine    *pflag.FlagSet // those flags that configuration files and the environment may set
 	configured bool
 	umask      int            // of who called us
+	github     *github        // nil elsewhere
 	caught     chan os.Signal // of watch, whose signals are those of each of its builds; else nil
 	builds     int            // that began to write events
 }

@@ -33,8 +33,10 @@ func (r *run) finish() error {
 	for _, problem := range r.problems {
 		r.console.Note("error", problem.Error())
 	}
+	last := r.summary()
+	r.tellGitHub(last)
 	if !r.cli.quiet() { // the last line, whatever else there is to say
-		r.console.Print(r.summary())
+		r.console.Print(last)
 	}
 	return err
 }

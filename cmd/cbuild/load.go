@@ -69,6 +69,7 @@ func (c *cli) report(diags *buildfile.Diagnostics) error {
 	}
 	diags.Codes = c.flags.verbose > 0
 	diags.Write(c.stderr, c.color(), c.width())
+	c.github.diagnostics(diags, c.flags.file)
 	if diags.HasErrors() {
 		return &statusError{status: exitUsage}
 	}

@@ -25,5 +25,6 @@ func Main() int {
 		args:  os.Args[1:], stdout: &output{to: os.Stdout, terminal: term.IsTerminal(int(os.Stdout.Fd()))}, stderr: os.Stderr,
 		env: os.LookupEnv,
 	}
+	c.toGitHub()
 	return c.main()
 }

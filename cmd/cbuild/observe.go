@@ -112,7 +112,9 @@ func (r *run) Observe(e engine.Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !e.Outcome.OK() && r.asked(e) {
-		r.failed++
+		if r.failed++; r.cli.github != nil && len(r.failures) < maxFailed {
+			r.failures = append(r.failures, failure{e.Target, ui.Address(e), e.Outcome, e.Why})
+		}
 	}
 	if e.Target.Rule != "collate" {
 		return

@@ -123,13 +123,18 @@ func (p *publication) place(at string) (string, error) {
 	return filepath.Join(p.tmp, "new", at), nil
 }
 
+// folder is where the target is published.
+func (p *publication) folder() string {
+	return filepath.Join(p.root, packageFolder(p.selection.Target.Label.Dir), escape(p.selection.Target.Label.Name))
+}
+
 // finish replaces the target's folder and returns the path to print: its single file, the page of a report, or its folder. It
 // returns "" for a target without outputs: if that is settled, what an earlier build published goes, for it is none of this one's. Where
 // something could not be copied, what an earlier build published stays: half a file is worse.
 func (p *publication) finish(settled bool) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	place := filepath.Join(p.root, packageFolder(p.selection.Target.Label.Dir), escape(p.selection.Target.Label.Name))
+	place := p.folder()
 	if p.tmp == "" {
 		if settled && !p.torn {
 			return "", checkout.Remove(place)

@@ -78,6 +78,14 @@ func (d *Diagnostic) Where() string {
 	return where(d.rng)
 }
 
+// Place returns the file, relative to the workspace root, and the line and column, counted from 1; "" for a diagnostic without a place.
+func (d *Diagnostic) Place() (file string, line, column int) {
+	if d.src == nil {
+		return "", 0, 0
+	}
+	return d.src.name, d.rng.Start.Line, d.rng.Start.Column
+}
+
 func where(r hcl.Range) string { return r.Filename + ":" + strconv.Itoa(r.Start.Line) }
 
 // text writes d without its severity, clipped and wrapped to width columns if width is more than 0.

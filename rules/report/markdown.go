@@ -29,7 +29,7 @@ func NewMarkdown(w io.Writer) *Markdown {
 func (m *Markdown) Begin(h *Head) error {
 	m.head = h
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n", escapeMarkdown(h.Title))
+	fmt.Fprintf(&b, "# %s\n\n", EscapeMarkdown(h.Title))
 	parts := []string{plural(h.Count, "row")}
 	for _, c := range h.headline() {
 		parts = append(parts, fmt.Sprintf("**%s** %s", thousands(h.Summary[c]), c))
@@ -74,15 +74,15 @@ func (m *Markdown) Row(r *Row) error {
 	if m.shown[r.Class]++; m.shown[r.Class] > perClass {
 		return nil
 	}
-	b.WriteString("| " + escapeMarkdown(r.Key))
+	b.WriteString("| " + EscapeMarkdown(r.Key))
 	for _, a := range r.Axes {
-		b.WriteString(" | " + escapeMarkdown(a))
+		b.WriteString(" | " + EscapeMarkdown(a))
 	}
 	for _, v := range r.Columns {
-		b.WriteString(" | " + escapeMarkdown(Display(v)))
+		b.WriteString(" | " + EscapeMarkdown(Display(v)))
 	}
 	if m.head.Grouped {
-		b.WriteString(" | " + escapeMarkdown(r.Group))
+		b.WriteString(" | " + EscapeMarkdown(r.Group))
 	}
 	b.WriteString(" |\n")
 	return nil
@@ -95,7 +95,7 @@ func (m *Markdown) End() error {
 		names = append(names, "group")
 	}
 	for i, n := range names {
-		names[i] = escapeMarkdown(n)
+		names[i] = EscapeMarkdown(n)
 	}
 	header := "| " + strings.Join(names, " | ") + " |\n" + strings.Repeat("|---", len(names)) + "|\n"
 	for _, c := range Classes(len(m.head.Compare) > 0) {
@@ -114,8 +114,8 @@ func (m *Markdown) End() error {
 	return nil
 }
 
-// escapeMarkdown returns text that Markdown shows as it is, on one line of a table.
-func escapeMarkdown(text string) string {
+// EscapeMarkdown returns text that Markdown shows as it is, on one line of a table.
+func EscapeMarkdown(text string) string {
 	text = Name(text)
 	var b strings.Builder
 	for _, r := range text {
