@@ -3,7 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
+	"strconv"
 	"time"
 
 	"cbuild/cas"
@@ -273,12 +273,18 @@ next:
 
 // InstanceName writes the address of an instance of t as a user would in an expression, as in run.check["a@v1"]["after"].
 func (t *Target) InstanceName(key string, axes []string) string {
-	name := t.Rule + "." + t.Label.Name
+	name := make([]byte, 0, 128) // it is written for every instance of a build
+	name = append(append(append(name, t.Rule...), '.'), t.Label.Name...)
 	if t.Repeated && key != "" {
-		name += fmt.Sprintf("[%q]", key)
+		name = quoted(name, key)
 	}
 	for _, a := range axes {
-		name += fmt.Sprintf("[%q]", a)
+		name = quoted(name, a)
 	}
-	return name
+	return string(name)
+}
+
+// quoted appends a key in brackets.
+func quoted(name []byte, key string) []byte {
+	return append(strconv.AppendQuote(append(name, '['), key), ']')
 }
