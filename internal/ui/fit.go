@@ -18,11 +18,11 @@ func fit(line string, columns int) string {
 	for rest := line; rest != ""; {
 		seq, width, n, _ := ansi.DecodeSequence(rest, ansi.NormalState, nil)
 		rest = rest[n:]
-		if width > 0 {
-			if whole < 0 && used+widest(seq, width) >= most {
+		if width = widest(seq, width); width > 0 {
+			if whole < 0 && used+width >= most {
 				whole = b.Len()
 			}
-			if used += widest(seq, width); used > most {
+			if used += width; used > most {
 				return cut(b.String()[:whole], line, most)
 			}
 		}
@@ -44,12 +44,17 @@ func cut(begin, line string, most int) string {
 
 // widest returns how wide a character is where each of its parts has a width of its own, if that is wider.
 func widest(seq string, width int) int {
-	if len(seq) == 1 {
+	if len(seq) == 1 || seq[0] == '\x1b' {
 		return width
 	}
 	sum := 0
 	for _, r := range seq {
-		sum += ansi.StringWidthWc(string(r))
+		if sum += ansi.StringWidthWc(string(r)); r == emojiStyle {
+			sum++ // it makes the character before it as wide as an emoji
+		}
 	}
 	return max(width, sum)
 }
+
+// emojiStyle asks for a character's form as an emoji.
+const emojiStyle = '\ufe0f'

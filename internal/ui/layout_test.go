@@ -167,7 +167,9 @@ func TestColours(t *testing.T) {
 func widthOfAll(line string) int {
 	sum := 0
 	for _, r := range ansi.Strip(line) {
-		sum += ansi.StringWidthWc(string(r))
+		if sum += ansi.StringWidthWc(string(r)); r == '\ufe0f' {
+			sum++
+		}
 	}
 	return max(sum, ansi.StringWidth(line))
 }
