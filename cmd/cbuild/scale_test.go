@@ -80,24 +80,9 @@ func TestScale(t *testing.T) {
 // replay writes the records of n instances through ActionCache.Record, then builds with the binary, which must execute nothing. It
 // returns the peak memory of that build in KiB.
 func replay(t *testing.T, binary string, n int) int64 {
-	dir := t.TempDir()
-	var names bytes.Buffer
-	for i := range n {
-		fmt.Fprintf(&names, "name-%07d\n", i)
-	}
-	for name, content := range map[string][]byte{"BUILD.hcl": []byte(scaleFile), "names.txt": names.Bytes()} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	env := map[string]string{"HOME": dir, "XDG_CACHE_HOME": filepath.Join(dir, ".cache"), "XDG_STATE_HOME": filepath.Join(dir, ".state")}
-	fill(t, dir, env)
-
+	dir, env := filled(t, n)
 	cmd := exec.Command(binary, "report", "--events", filepath.Join(dir, ".events"), "--events-level=run")
-	cmd.Dir = dir
-	for k, v := range env {
-		cmd.Env = append(cmd.Env, k+"="+v)
-	}
+	cmd.Dir, cmd.Env = dir, env
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
@@ -115,6 +100,26 @@ func replay(t *testing.T, binary string, n int) int64 {
 		strings.TrimSpace(stderr.String()[strings.LastIndexByte(strings.TrimSpace(stderr.String()), ' '):]),
 		cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime(), usage.Maxrss)
 	return usage.Maxrss
+}
+
+// filled makes a workspace of n instances × 2 of which everything is recorded, and returns it with its environment.
+func filled(t *testing.T, n int) (dir string, environ []string) {
+	dir = t.TempDir()
+	var names bytes.Buffer
+	for i := range n {
+		fmt.Fprintf(&names, "name-%07d\n", i)
+	}
+	for name, content := range map[string][]byte{"BUILD.hcl": []byte(scaleFile), "names.txt": names.Bytes()} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	env := map[string]string{"HOME": dir, "XDG_CACHE_HOME": filepath.Join(dir, ".cache"), "XDG_STATE_HOME": filepath.Join(dir, ".state")}
+	fill(t, dir, env)
+	for k, v := range env {
+		environ = append(environ, k+"="+v)
+	}
+	return dir, environ
 }
 
 // fill evaluates the workspace in this process with an executor that runs nothing, so that everything is recorded.
