@@ -26,8 +26,15 @@ var shares = []struct {
 	class report.Class
 	share int
 }{
-	{report.Regressed, 255}, {report.Inconclusive, 401}, {report.Fixed, 78}, {report.Changed, 966}, {report.New, 120}, {report.Gone, 45},
-	{report.Skipped, 350}, {report.SameFail, 9992}, {report.SamePass, 87793},
+	{report.Regressed, 255},
+	{report.Inconclusive, 401},
+	{report.Fixed, 78},
+	{report.Changed, 966},
+	{report.New, 120},
+	{report.Gone, 45},
+	{report.Skipped, 350},
+	{report.SameFail, 9992},
+	{report.SamePass, 87793},
 }
 
 func (s sample) counts() map[report.Class]int {
@@ -161,8 +168,11 @@ func (s sample) build() *report.Build {
 		failed     int
 		took       time.Duration
 	}{
-		{"toolchain", "toolchain", 2, 2, 0, 41 * time.Second}, {"index", "query", s.n, 0, 0, 41 * time.Second}, {"download", "fetch", s.n, s.n * 97 / 100, s.n / 300, 32 * time.Minute},
-		{"try", "run", 2 * s.n, 2 * s.n * 2 / 3, s.n / 8, 408 * time.Hour}, {"report", "collate", 1, 0, 0, 0},
+		{"toolchain", "toolchain", 2, 2, 0, 41 * time.Second},
+		{"index", "query", s.n, 0, 0, 41 * time.Second},
+		{"download", "fetch", s.n, s.n * 97 / 100, s.n / 300, 32 * time.Minute},
+		{"try", "run", 2 * s.n, 2 * s.n * 2 / 3, s.n / 8, 408 * time.Hour},
+		{"report", "collate", 1, 0, 0, 0},
 	} {
 		b.Targets = append(b.Targets, report.Target{
 			Label: "//crater:" + t.name, Name: t.name, Rule: t.rule, Done: t.n, Total: t.n, Cached: t.cached, Took: t.took,
