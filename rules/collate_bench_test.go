@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,8 @@ const benchRows = 100_000
 func BenchmarkCollate100000(b *testing.B) {
 	ct := newCollateTest(b, versions)
 	rows := manyRows(ct, benchRows)
+	before := liveHeap()
+	peak := peakHeap(b)
 	for b.Loop() {
 		start := time.Now()
 		plan, err := ct.plan(&Collate{Compare: []string{"before", "after"}, Rows: rows})
@@ -50,6 +53,32 @@ func BenchmarkCollate100000(b *testing.B) {
 		if _, err := plan.Action.Do(b.Context(), nil); err != nil {
 			b.Fatal(err)
 		}
+	}
+	b.ReportMetric(float64(peak()-before)/(1<<20), "peak-MiB")
+}
+
+// peakHeap watches how much of the heap is in use, until it is asked for the most.
+func peakHeap(b *testing.B) (peak func() int64) {
+	b.Helper()
+	var most int64
+	stop := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for tick := time.NewTicker(5 * time.Millisecond); ; {
+			select {
+			case <-tick.C:
+				var m runtime.MemStats
+				runtime.ReadMemStats(&m)
+				most = max(most, int64(m.HeapAlloc))
+			case <-stop:
+				return
+			}
+		}
+	})
+	return func() int64 {
+		close(stop)
+		watching.Wait()
+		return most
 	}
 }
 
