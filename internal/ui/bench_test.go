@@ -45,3 +45,16 @@ func BenchmarkCachedInstance(b *testing.B) {
 		})
 	}
 }
+
+// A painting of a build of a thousand targets.
+func BenchmarkPaintThousandTargets(b *testing.B) {
+	c := NewConsole(ConsoleOptions{Out: io.Discard, Clock: clock.System, Live: true, Color: true, Size: func() (int, int) { return 120, 50 }})
+	p := busy()
+	p.columns, p.rows = 120, 50
+	for len(p.targets) < 1000 {
+		p.targets = append(p.targets, busy().targets...)
+	}
+	for b.Loop() {
+		c.place(c.layout.lines(p), p.columns)
+	}
+}

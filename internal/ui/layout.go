@@ -82,32 +82,45 @@ func clockLine(p picture, hidden int) string {
 // targets returns at most n lines for the targets, in the order in which they were declared, and how many have none. If there are more of
 // them, those in which something happens come first, then those that have something to show.
 func (l *layout) targets(p picture, n int) (lines []string, hidden int) {
-	all := slices.Clone(p.targets)
-	if hidden = max(len(all)-n, 0); hidden > 0 {
-		slices.SortStableFunc(all, func(a, b engine.Progress) int { return importance(b) - importance(a) })
-		all = all[:n]
-		slices.SortFunc(all, func(a, b engine.Progress) int {
-			return slices.IndexFunc(p.targets, same(a)) - slices.IndexFunc(p.targets, same(b))
-		})
-	}
-	l.measure(all)
-	for _, t := range all {
+	shown := foremost(p.targets, n)
+	l.measure(shown)
+	for _, t := range shown {
 		lines = append(lines, l.target(t, p.columns))
 	}
-	return lines, hidden
+	return lines, len(p.targets) - len(shown)
 }
 
-func same(a engine.Progress) func(b engine.Progress) bool {
-	return func(b engine.Progress) bool { return a.Target == b.Target }
+// foremost returns the n most important targets in their order, or all if there are no more. There may be thousands.
+func foremost(all []engine.Progress, n int) []engine.Progress {
+	if len(all) <= n {
+		return all
+	}
+	var of [mostImportant + 1][]int
+	for i, p := range all {
+		of[importance(p)] = append(of[importance(p)], i)
+	}
+	var chosen []int
+	for _, some := range slices.Backward(of[:]) {
+		chosen = append(chosen, some[:min(len(some), n-len(chosen))]...)
+	}
+	slices.Sort(chosen)
+	shown := make([]engine.Progress, len(chosen))
+	for i, at := range chosen {
+		shown[i] = all[at]
+	}
+	return shown
 }
+
+// mostImportant is the importance of a target that is under way.
+const mostImportant = 3
 
 // importance orders targets: under way, failed, waiting, done. What a query finds is there at once.
 func importance(p engine.Progress) int {
 	done := !p.Open && p.Done == p.Total
 	switch {
 	case p.Done > 0 && p.Done < p.Total:
-		return 3
-	case len(bad(p.Counts)) > 0:
+		return mostImportant
+	case p.Counts.Total > p.Counts.Classes[engine.ClassPass]:
 		return 2
 	case !done:
 		return 1

@@ -20,13 +20,18 @@ func progressOf(rule, name string, done, total int, open bool, classes map[engin
 	if rule == "query" {
 		t.Query = func(context.Context, engine.View) iter.Seq2[engine.Item, error] { return nil }
 	}
-	return engine.Progress{Target: t, Done: done, Total: total, Open: open, Counts: engine.Counts{Total: done, Classes: classes, Cached: map[engine.Cached]int{engine.CachedLocal: cached}}}
+	counts := engine.Counts{Total: done, Classes: map[engine.Class]int{engine.ClassPass: done}, Cached: map[engine.Cached]int{engine.CachedLocal: cached}}
+	for class, n := range classes {
+		counts.Classes[class] = n
+		counts.Classes[engine.ClassPass] -= n
+	}
+	return engine.Progress{Target: t, Done: done, Total: total, Open: open, Counts: counts}
 }
 
 // busy is a build in which much happens.
 func busy() picture {
 	classes := func(pairs ...any) map[engine.Class]int {
-		m := map[engine.Class]int{engine.ClassPass: 1}
+		m := map[engine.Class]int{}
 		for i := 0; i < len(pairs); i += 2 {
 			m[engine.Class(pairs[i].(string))] = pairs[i+1].(int)
 		}
@@ -134,7 +139,7 @@ func TestMoreTargetsThanLines(t *testing.T) {
 		}
 		p.targets = append(p.targets, progressOf("run", fmt.Sprintf("t%02d", i), done, 10, false, nil, 0))
 	}
-	p.targets[20].Counts.Classes = map[engine.Class]int{"fail": 2}
+	p.targets[20].Counts.Classes = map[engine.Class]int{engine.ClassPass: 8, "fail": 2}
 	l := layout{}
 	want := ` t07   5/10
  t20  10/10  2 fail
