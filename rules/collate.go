@@ -133,12 +133,18 @@ type collateAction struct {
 	digest, order cas.Digest
 }
 
-// build says what is known of the build; it is in no key.
+// build says what is known of the build; it is in no key. Who reads the report sees that it is done.
 func (a *collateAction) build() *report.Build {
 	if a.rt.Build == nil {
 		return &report.Build{}
 	}
-	return a.rt.Build(a.self)
+	b := a.rt.Build(a.self)
+	for i := range b.Targets {
+		if t := &b.Targets[i]; t.Label == a.self.String() {
+			t.Done, t.Open = t.Total, false
+		}
+	}
+	return b
 }
 
 // Key is zero for an incomplete report.
