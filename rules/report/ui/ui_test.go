@@ -62,8 +62,30 @@ func TestScriptFitsIntoAPage(t *testing.T) {
 	if strings.Contains(strings.ToLower(Style), "</style") {
 		t.Error("the style contains </style")
 	}
+	if i := strings.IndexFunc(Script+Style, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r > '~' }); i >= 0 {
+		t.Errorf("byte %d of script and style is not printable ASCII", i)
+	}
 	if strings.Contains(Style, "url(") {
 		t.Error("the style loads something")
+	}
+}
+
+// TestTextStaysText keeps ways out of our sources in which a text could become markup or code. Preact has one, too; it is among them.
+func TestTextStaysText(t *testing.T) {
+	files, err := filepath.Glob("src/*.ts*")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, name := range files {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, unsafe := range []string{"innerHTML", "InnerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "DOMParser", "createContextualFragment", "srcdoc", "eval(", "Function(", "import("} {
+			if bytes.Contains(source, []byte(unsafe)) {
+				t.Errorf("%s uses %s", name, unsafe)
+			}
+		}
 	}
 }
 

@@ -82,10 +82,11 @@ function root(): HTMLElement {
   return app;
 }
 
-/** painted marks the time when the rows can be seen: the frame after the one that they are drawn in. */
+/** painted marks the time when the rows can be seen: the frame after the one that they are drawn in. A hidden tab has no frames. */
 function painted(): void {
-  requestAnimationFrame(() =>
-    requestAnimationFrame(() => {
+  const frame = document.hidden ? (then: () => void) => setTimeout(then) : requestAnimationFrame;
+  frame(() =>
+    frame(() => {
       performance.mark("cbuild:painted");
       document.documentElement.dataset.ready = "1";
     }),
@@ -108,19 +109,18 @@ async function start(): Promise<void> {
     if (theme.value) document.documentElement.dataset.theme = theme.value;
     else delete document.documentElement.dataset.theme;
   });
-  try {
-    if (base !== undefined) follow();
-    replace(await openPack());
-  } catch (e) {
-    if (base === undefined) {
-      trouble.value = e instanceof Error ? e.message : String(e);
-      render(<App />, document.body.insertBefore(document.createElement("div"), document.body.firstChild));
-      return;
-    }
-  }
   listenToKeys();
   once(() => pack.value !== undefined, followHash);
-  render(<App />, root());
+  if (base !== undefined) {
+    follow();
+    render(<App />, root());
+  }
+  try {
+    replace(await openPack());
+  } catch (e) {
+    if (base === undefined) trouble.value = e instanceof Error ? e.message : String(e);
+  }
+  if (base === undefined) render(<App />, root());
   painted();
 }
 

@@ -3,7 +3,7 @@
 import { useSignal } from "@preact/signals";
 import { count, plural } from "./format";
 import type { CauseKind, Pack } from "./pack";
-import { cause, pack, shares, type Share } from "./state";
+import { cause, loudClass, pack, shares, type Share } from "./state";
 
 const page = 100;
 
@@ -14,7 +14,7 @@ export function Causes() {
   return (
     <section class="panel causes" aria-label="Root causes">
       <h2>
-        Root causes <small>{all.length === 0 ? "" : `${count(all.length)} distinct${compared ? ", by what regressed or is inconclusive" : ", by rows"}`}</small>
+        Root causes <small>{all.length === 0 ? "" : `${count(all.length)} distinct, by rows${compared ? " that regressed" : ""}`}</small>
       </h2>
       {all.length === 0 && <p class="empty">{p.head.causes.length === 0 ? "No row has an error." : "No row in view has an error."}</p>}
       <Group name="" kinds={["error"]} shares={all} />
@@ -34,7 +34,7 @@ function Group({ name, kinds, shares }: GroupProps) {
   const limit = useSignal(page);
   const of = shares.filter((s) => kinds.includes(p.head.causes[s.index]!.kind));
   if (of.length === 0) return null;
-  const most = Math.max(...of.map((s) => s.loud || s.all));
+  const most = Math.max(...of.map((s) => s.all));
   return (
     <>
       {name && <h3>{name}</h3>}
@@ -54,20 +54,26 @@ function Group({ name, kinds, shares }: GroupProps) {
   );
 }
 
+/** Entry has a bar of all rows with the cause, of which the loud ones are in its colour. */
 function Entry({ pack: p, share: s, most }: { pack: Pack; share: Share; most: number }) {
   const { text, kind } = p.head.causes[s.index]!;
-  const n = s.loud || s.all;
   const on = cause.value === s.index + 1;
-  const loud = s.loud > 0 ? (kind === "error" ? "red" : "violet") : "gray";
+  const part = (n: number) => ({ width: `${(100 * n) / most}%` });
   return (
     <li>
-      <button type="button" class={`cause ${loud}`} data-test="cause" data-cause={s.index + 1} aria-pressed={on} title={text} onClick={() => (cause.value = on ? 0 : s.index + 1)}>
-        <i class="fill" aria-hidden="true" style={{ width: `${Math.min(100, (100 * n) / most)}%` }} />
+      <button
+        type="button" class={`cause ${kind === "error" ? "red" : "violet"}`} data-test="cause" data-cause={s.index + 1} aria-pressed={on}
+        title={`${text}\n${plural(s.all, "row")}`} onClick={() => (cause.value = on ? 0 : s.index + 1)}
+      >
+        <i class="fill" aria-hidden="true" style={part(s.all)} />
+        <i class="fill loud" aria-hidden="true" style={part(s.loud)} />
         <span class="text">{text}</span>
-        <span class="n">
-          <b>{count(n)}</b>
-          {s.loud > 0 && s.loud < s.all && <small> of {count(s.all)}</small>}
-        </span>
+        {s.loud > 0 && s.loud < s.all && (
+          <span class="loud">
+            {count(s.loud)} {loudClass(kind)}
+          </span>
+        )}
+        <b class="n">{count(s.all)}</b>
       </button>
     </li>
   );

@@ -2,7 +2,7 @@
 import { difference, duration, number, phrase, title, tone } from "./format";
 import { byNumber, byText } from "./order";
 import type { Numbers, Pack } from "./pack";
-import { causeOf, classOf, longest, outcomeOf, reused, slower, sideOf } from "./rows";
+import { causeOf, classOf, longest, maximum, outcomeOf, reused, slower, sideOf } from "./rows";
 
 export interface Cell {
   text: string;
@@ -65,13 +65,19 @@ function ownColumns(p: Pack): Column[] {
       const values = p.numbers(section);
       columns.push({ id: `column:${name}`, head: name, style: "number", extra: true, values: () => values, cell: (row) => ({ text: number(values?.[row] ?? NaN) }) });
     } else {
-      columns.push({ id: `column:${name}`, head: name, style: kind === "artifact" ? "code" : "words", extra: true, section, cell: (row) => ({ text: p.texts(section)?.at(row) ?? "" }) });
+      columns.push({ id: `column:${name}`, head: name, style: kind === "artifact" ? "code" : "words", extra: true, section, cell: (row) => ({ text: artifact(p.texts(section)?.at(row) ?? "").name }) });
     }
   });
   if (p.head.grouped) {
     columns.push({ id: "group", head: "Group", style: "words", extra: true, section: "group", cell: (row) => ({ text: p.texts("group")?.at(row) ?? "" }) });
   }
   return columns;
+}
+
+/** artifact takes a cell apart: name, digest, and where it lies beside the page, "" if it does not. Other texts are names. */
+export function artifact(text: string): { name: string; digest: string; link: string } {
+  const [name = "", digest = "", link = ""] = text.split("\t");
+  return { name, digest, link: link.startsWith("files/") ? link : "" }; // so it can't be another kind of address
 }
 
 /** costColumns say what a row cost, and the first line of what went wrong. */
@@ -81,7 +87,7 @@ function costColumns(p: Pack): Column[] {
   const delta = slower(p);
   if (time) columns.push({ id: "time", head: "Time", style: "number", extra: true, values: () => time, cell: (row) => ({ text: time[row] ? duration(time[row]!) : "" }) });
   if (delta) columns.push({ id: "delta", head: "Δ time", style: "number", extra: true, values: () => delta, cell: (row) => ({ text: Number.isNaN(delta[row]) ? "" : difference(delta[row]!) }) });
-  if (p.sides > 0 && p.numbers("side.0.cached")) {
+  if (maximum(p, "cached")) {
     const words = ["", "in part", "cached"];
     columns.push({ id: "cached", head: "Cached", style: "words", extra: true, values: () => reused(p), cell: (row) => ({ text: words[reused(p)[row]!]!, tone: "gray" }) });
   }

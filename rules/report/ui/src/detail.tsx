@@ -2,7 +2,7 @@
 import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import { columnsOf } from "./columns";
+import { artifact, columnsOf } from "./columns";
 import { Diff } from "./diff";
 import { count, duration, number, phrase, quoted, title, tone } from "./format";
 import { copy, decided, rowAsMarkdown } from "./markdown";
@@ -59,9 +59,9 @@ export function DetailPane() {
       {deciding?.label && <Commands side={deciding} />}
       {!loaded && <p class="dim">Opening…</p>}
       {loaded?.trouble && <p class="warning">{loaded.trouble}</p>}
-      {detail?.diffs.map(([name, text], i) => (
-        <Part key={i} name={`Difference of ${name}`} note={[p.head.compare[0], p.head.compare[detail.side]].filter(Boolean).join(" → ") + ", normalized"}>
-          {text ? <Diff text={text} /> : <p class="dim">None after normalizing.</p>}
+      {detail?.diffs?.map(([name, text, note], i) => (
+        <Part key={i} name={`Difference of ${name}`} note={[between(p, detail), "normalized", note].filter(Boolean).join(", ")}>
+          {text ? <Diff text={text} /> : <p class="dim">None.</p>}
         </Part>
       ))}
       {deciding && <SideParts side={deciding} is={detail?.sides[deciding.index]} compared={sides.length > 1} open />}
@@ -71,6 +71,11 @@ export function DetailPane() {
       {loaded && !loaded.trouble && !detail && sides.length > 0 && <p class="dim">Nothing more is kept of rows that need no look. Their logs are in the store: see the command above.</p>}
     </aside>
   );
+}
+
+/** between names the sides that a difference is about: if the base decided, the other one is not told. */
+function between(p: Pack, d: Detail): string {
+  return d.side > 0 || p.head.compare.length === 2 ? `${p.head.compare[0]} → ${p.head.compare[Math.max(d.side, 1)]}` : "";
 }
 
 function Top({ pack: p, row, sides, detail }: { pack: Pack; row: number; sides: Side[]; detail: Detail | undefined }) {
@@ -131,7 +136,7 @@ function Cause({ pack: p, row, error }: { pack: Pack; row: number; error: string
 }
 
 /** Fields are the report's own columns. */
-function Fields({ pack: p, row, problems }: { pack: Pack; row: number; problems: string[] | null | undefined }) {
+function Fields({ pack: p, row, problems }: { pack: Pack; row: number; problems: string[] | undefined }) {
   const columns = columnsOf(p).filter((c) => c.id.startsWith("column:") || c.id === "group");
   const wrong = p.head.columns.map((c, i) => [c.name, problems?.[i] ?? ""] as const).filter(([, why]) => why);
   if (columns.length + wrong.length === 0) return null;
@@ -140,7 +145,7 @@ function Fields({ pack: p, row, problems }: { pack: Pack; row: number; problems:
       {columns.map((c) => (
         <div key={c.id}>
           <dt>{c.head}</dt>
-          <dd class={c.style === "code" ? "code" : ""}>{c.cell(row).text || "—"}</dd>
+          <dd class={c.style === "code" ? "code" : ""}>{c.style === "code" && c.section ? <Artifact text={p.texts(c.section)?.at(row) ?? ""} /> : c.cell(row).text || "—"}</dd>
         </div>
       ))}
       {wrong.map(([name, why]) => (
@@ -150,6 +155,15 @@ function Fields({ pack: p, row, problems }: { pack: Pack; row: number; problems:
         </div>
       ))}
     </dl>
+  );
+}
+
+function Artifact({ text }: { text: string }) {
+  const { name, digest, link } = artifact(text);
+  return (
+    <>
+      {link ? <a href={link}>{name}</a> : name || "—"} <span class="dim">{digest}</span>
+    </>
   );
 }
 
@@ -185,7 +199,7 @@ function Part({ name, note, children }: { name: string; note?: string | undefine
   );
 }
 
-function SideParts({ side: s, is, compared, open }: { side: Side; is: SideDetail | null | undefined; compared: boolean; open: boolean }) {
+function SideParts({ side: s, is, compared, open }: { side: Side; is: SideDetail | undefined; compared: boolean; open: boolean }) {
   const used = [s.took ? duration(s.took) : "", s.cpu ? `${duration(s.cpu)} of processor` : "", s.memory ? `up to ${number(s.memory)} MiB` : "", ["", "cached", "cached remotely"][s.cached] ?? ""];
   return (
     <details class="side" open={open}>
@@ -194,7 +208,7 @@ function SideParts({ side: s, is, compared, open }: { side: Side; is: SideDetail
         <span class={tone(s.outcome)}>{phrase(s.outcome)}</span>
         <span class="dim">{["", s.exit ? `exit code ${s.exit}` : "", ...used].filter(Boolean).map((t) => ` · ${t}`)}</span>
       </summary>
-      {s.why && <p class="why">{s.why}</p>}
+      {(is?.why || s.why) && <p class="why">{is?.why || s.why}</p>}
       {is?.texts?.map(([name, text, note], i) => (
         <Part key={i} name={name === "log" ? "Log tail" : name} note={note}>
           {name === "log" && base !== undefined && s.label && (
@@ -206,10 +220,11 @@ function SideParts({ side: s, is, compared, open }: { side: Side; is: SideDetail
         </Part>
       ))}
       {is?.inputs && is.inputs.length > 0 && (
-        <details class="inputs">
-          <summary>Inputs ({count(is.inputs.length)})</summary>
-          <pre tabIndex={0}>{is.inputs.join("\n")}</pre>
-        </details>
+        <Part name="Inputs">
+          <pre class="inputs" tabIndex={0}>
+            {is.inputs.join("\n")}
+          </pre>
+        </Part>
       )}
       {is?.key && <p class="dim code">key {is.key}</p>}
       {!open && s.label && <Command text={`cbuild log ${quoted(s.label)}`} />}

@@ -161,7 +161,7 @@ function compare(op: Op, limit: number): (v: number) => boolean {
 }
 
 function signed(read: (text: string) => number): (text: string) => number {
-  return (text) => (/^[-−]/.test(text) ? -read(text.slice(1)) : read(text.replace(/^\+/, "")));
+  return (text) => (/^[-\u2212]/.test(text) ? -read(text.slice(1)) : read(text.replace(/^\+/, "")));
 }
 
 function anyNumber(sides: (Numbers | undefined)[]): Field {

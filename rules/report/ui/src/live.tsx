@@ -1,6 +1,7 @@
 // A page that is served while the build runs follows it.
 import { signal } from "@preact/signals";
 import { count, duration, plural } from "./format";
+import type { Target } from "./pack";
 import { base, forget, openPack } from "./packed";
 import { live, pack, replace, type Running } from "./state";
 
@@ -46,8 +47,9 @@ export function Banner() {
         <b>{away ? "Not connected" : running ? "Running" : `Build ended: ${b!.outcome}`}</b>
         {b && (
           <>
+            {b.args && <code>cbuild {b.args.join(" ")}</code>}
             <span>{counts(b)}</span>
-            <span>{duration(b.took)}</span>
+            <span>{duration(b.took ?? 0)}</span>
             {pack.value && b.report && <span>{plural(b.report.rows, "row")} so far</span>}
           </>
         )}
@@ -59,24 +61,26 @@ export function Banner() {
 }
 
 function counts(b: Running): string {
-  const sum = (of: (t: Running["targets"][number]) => number) => b.targets.reduce((n, t) => n + of(t), 0);
-  const open = b.targets.some((t) => t.open) ? "≥ " : "";
+  const sum = (of: (t: Target) => number) => (b.targets ?? []).reduce((n, t) => n + of(t), 0);
+  const open = b.targets?.some((t) => t.open) ? "≥ " : "";
   return `${count(sum((t) => t.done))} of ${open}${count(sum((t) => t.total))} done, ${count(sum((t) => t.failed))} failed`;
 }
 
 const most = 6;
 
 function Instances({ build: b }: { build: Running }) {
-  const rest = b.running.length - most;
+  const running = b.running ?? [];
+  const waiting = b.waiting ?? [];
+  if (running.length + waiting.length === 0) return null;
   return (
     <ul class="running">
-      {b.running.slice(0, most).map((r) => (
+      {running.slice(0, most).map((r) => (
         <li key={r.name}>
           <code>{r.name}</code> {duration(r.took)}
         </li>
       ))}
-      {rest > 0 && <li class="dim">and {count(rest)} more</li>}
-      {b.waiting.length > 0 && <li class="dim">waiting: {b.waiting.slice(0, most).join(", ")}</li>}
+      {running.length > most && <li class="dim">and {count(running.length - most)} more</li>}
+      {waiting.length > 0 && <li class="dim">waiting: {waiting.slice(0, most).join(", ")}</li>}
     </ul>
   );
 }

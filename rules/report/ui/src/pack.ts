@@ -66,17 +66,20 @@ export interface Header {
 
 /** Detail is what is known of a row that needs a look. */
 export interface Detail {
-  sides: (SideDetail | null)[];
-  diffs: [name: string, text: string][];
-  side: number;
-  error: string;
-  problems: string[] | null;
+  side: number; // that decided over the row's class; -1 if there is none
+  sides: SideDetail[];
+  diffs?: Excerpt[];
+  error?: string;
+  problems?: string[];
 }
 
+export type Excerpt = [name: string, text: string, note: string];
+
 export interface SideDetail {
-  texts: [name: string, text: string, note: string][];
-  inputs: string[];
-  key: string;
+  key?: string;
+  why?: string;
+  texts?: Excerpt[];
+  inputs?: string[];
 }
 
 /** A Column of n texts. search sets out[i] for each text that holds needle, which is in lower case. */
@@ -89,30 +92,26 @@ const empty = { classes: [], outcomes: [""], compare: [], axes: [], columns: [],
 
 export class Pack {
   readonly head: Header;
+  /** sides is how many instances a row has at most. */
+  readonly sides: number;
   private readonly bytes: ArrayBuffer;
-  /** base is where the sections begin: their offsets count from there. */
-  private readonly base: number;
+  private readonly start: number; // of the sections
   private readonly columns = new Map<string, Column | undefined>();
   private readonly arrays = new Map<string, Numbers | undefined>();
 
   constructor(bytes: ArrayBuffer) {
-    const start = new DataView(bytes);
-    if (bytes.byteLength < 8 || start.getUint32(0) !== 0x63627031) throw new Error("This is not the data of a report."); // "cbp1"
-    const length = start.getUint32(4, true);
-    this.base = 8 + length;
-    const header = new TextDecoder().decode(new Uint8Array(bytes, 8, length));
+    const magic = bytes.byteLength < 8 ? 0 : new DataView(bytes).getUint32(0);
+    if (magic !== 0x63627031) throw new Error("This is not the data of a report."); // "cbp1"
+    this.start = 8 + new DataView(bytes).getUint32(4, true);
+    const header = new TextDecoder().decode(new Uint8Array(bytes, 8, this.start - 8));
     this.head = { ...empty, ...JSON.parse(header) };
     if (this.head.version !== 1) throw new Error(`The data of this report has version ${this.head.version}.`);
     this.bytes = bytes;
+    this.sides = this.head.compare.length || (this.numbers("side.0.outcome")?.some((o) => o > 0) ? 1 : 0);
   }
 
   get count(): number {
     return this.head.count;
-  }
-
-  /** sides is how many instances a row has at most. */
-  get sides(): number {
-    return this.head.compare.length || (this.head.sections["side.0.outcome"] ? 1 : 0);
   }
 
   /** numbers returns a section of numbers, undefined if nothing is known for any row. */
@@ -130,32 +129,29 @@ export class Pack {
     return this.columns.get(name);
   }
 
-  private typed(form: string, [offset, length]: [number, number]): Numbers {
-    return typed(this.bytes, form, [this.base + offset, length]);
-  }
-
   private open(name: string): Column | undefined {
     const s = this.head.sections[name];
     if (!s) return undefined;
     const text = (at: [number, number]) =>
-      new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(this.bytes, this.base + at[0], at[1]));
+      new TextDecoder("utf-8", { ignoreBOM: true }).decode(new Uint8Array(this.bytes, this.start + at[0], at[1]));
     if (s.form === "dict" && s.codes && s.words) return new Dict(this.typed(s.codes, s.at), text(s.words).split("\n"));
     return new Lines(text(s.at), this.count);
   }
-}
 
-function typed(bytes: ArrayBuffer, form: string, [offset, length]: [number, number]): Numbers {
-  switch (form) {
-    case "u8":
-      return new Uint8Array(bytes, offset, length);
-    case "u16":
-      return new Uint16Array(bytes, offset, length / 2);
-    case "u32":
-      return new Uint32Array(bytes, offset, length / 4);
-    case "f64":
-      return new Float64Array(bytes, offset, length / 8);
+  private typed(form: string, [at, length]: [number, number]): Numbers {
+    const offset = this.start + at;
+    switch (form) {
+      case "u8":
+        return new Uint8Array(this.bytes, offset, length);
+      case "u16":
+        return new Uint16Array(this.bytes, offset, length / 2);
+      case "u32":
+        return new Uint32Array(this.bytes, offset, length / 4);
+      case "f64":
+        return new Float64Array(this.bytes, offset, length / 8);
+    }
+    throw new Error(`The data of this report has a section of the unknown form ${form}.`);
   }
-  throw new Error(`The data of this report has a section of the unknown form ${form}.`);
 }
 
 /** Lines are texts that seldom repeat: one string, and where each of them begins in it. */

@@ -9,13 +9,16 @@ const most = 200;
 export function PrintTable() {
   const on = useSignal(false);
   useEffect(() => {
+    const paper = matchMedia("print");
     const begin = () => (on.value = true);
-    const end = () => (on.value = false);
+    const end = () => (on.value = paper.matches);
     addEventListener("beforeprint", begin);
     addEventListener("afterprint", end);
+    paper.addEventListener("change", end);
     return () => {
       removeEventListener("beforeprint", begin);
       removeEventListener("afterprint", end);
+      paper.removeEventListener("change", end);
     };
   }, []);
   if (!on.value || !pack.value) return null;

@@ -15,6 +15,9 @@ export interface Side {
   label: string;
 }
 
+/** keyMark stands for the row's key in a label. As an expression: in a text, the bundler would write the character itself. */
+const keyMark = /\x01/;
+
 export function keyOf(p: Pack, row: number): string {
   return p.texts("key")?.at(row) ?? "";
 }
@@ -64,7 +67,7 @@ export function sideOf(p: Pack, row: number, side: number): Side {
     memory: n("mem"),
     cached: n("cached"),
     why: text("why"),
-    label: text("label").replace("\u0001", () => keyOf(p, row)),
+    label: text("label").replace(keyMark, () => keyOf(p, row)),
   };
 }
 

@@ -3,7 +3,7 @@ import { batch, computed, signal } from "@preact/signals";
 import { columnsOf, orderBy } from "./columns";
 import { filter } from "./filter";
 import { identity } from "./order";
-import type { Build, Pack } from "./pack";
+import type { Build, CauseKind, Pack } from "./pack";
 import { nameOf, rowNamed } from "./rows";
 
 export interface Sort {
@@ -30,12 +30,12 @@ export const said = signal("");
 
 /** Running is what the server of a live page tells of the build. */
 export interface Running {
-  outcome: string;
-  began: number;
-  took: number;
-  targets: Build["targets"];
-  running: { name: string; took: number }[];
-  waiting: string[];
+  args?: string[];
+  outcome?: string;
+  took?: number;
+  targets?: Build["targets"];
+  running?: { name: string; took: number }[] | null;
+  waiting?: string[] | null;
   report?: { rows: number; generation: number };
 }
 
@@ -89,17 +89,16 @@ export const shown = computed(() => {
   return counts;
 });
 
-/** loud are the classes whose causes matter first. Without a comparison all rows with a cause do. */
-function loud(p: Pack): Uint8Array {
-  const compared = p.head.compare.length > 0;
-  return Uint8Array.from(p.head.classes, (c) => (!compared || c === "regressed" || c === "inconclusive" ? 1 : 0));
-}
-
-/** Share counts the rows of a cause: those that are regressed or inconclusive, and all. */
+/** Share counts the rows of a cause: all, and those of the class that makes it worth a look. */
 export interface Share {
   index: number;
+  /** loud are the regressed rows of an error, and the inconclusive ones of everything else. Without a comparison they are all. */
   loud: number;
   all: number;
+}
+
+export function loudClass(kind: CauseKind): string {
+  return kind === "error" ? "regressed" : "inconclusive";
 }
 
 /** shares ranks the causes of the rows that query and classes leave. */
@@ -108,15 +107,16 @@ export const shares = computed<Share[]>(() => {
   const codes = p?.numbers("cause");
   const of = p?.numbers("class");
   if (!p || !codes || !of) return [];
-  const first = loud(p);
-  const all = new Uint32Array(p.head.causes.length + 1);
-  const counted = new Uint32Array(all.length);
+  const compared = p.head.compare.length > 0;
+  const loud = [0, ...p.head.causes.map((c) => (compared ? p.head.classes.indexOf(loudClass(c.kind)) : -1))];
+  const all = new Uint32Array(loud.length);
+  const counted = new Uint32Array(loud.length);
   const { rows } = filtered.value;
   for (let i = 0; i < codes.length; i++) {
     const c = codes[i]!;
     if (c === 0 || (rows && !rows[i]) || !chosen.value[of[i]!]) continue;
     all[c]!++;
-    if (first[of[i]!]) counted[c]!++;
+    if (of[i] === loud[c] || !compared) counted[c]!++;
   }
   return p.head.causes
     .map((_, i) => ({ index: i, loud: counted[i + 1]!, all: all[i + 1]! }))

@@ -33,23 +33,14 @@ export function encode(header: Record<string, unknown>, sections: Record<string,
       described[name] = { form: s.form, at: add(bytesOf(s.form, s.values)) };
     }
   }
-  // The offsets stand in the header, and the header stands before them: its length is settled by trying.
-  let head = new Uint8Array(0);
-  for (let start = 0; ; ) {
-    const moved = Object.fromEntries(
-      Object.entries(described).map(([n, d]) => [n, { ...d, at: [d.at[0] + start, d.at[1]], ...(d.words && { words: [d.words[0] + start, d.words[1]] }) }]),
-    );
-    head = new TextEncoder().encode(JSON.stringify({ version: 1, ...header, sections: moved }));
-    const next = Math.ceil((8 + head.length) / 8) * 8;
-    if (next === start) break;
-    start = next;
-  }
-  const start = Math.ceil((8 + head.length) / 8) * 8;
-  const out = new Uint8Array(start + size);
+  let text = JSON.stringify({ version: 1, ...header, sections: described });
+  while ((8 + new TextEncoder().encode(text).length) % 8 !== 0) text += " ";
+  const head = new TextEncoder().encode(text);
+  const out = new Uint8Array(8 + head.length + size);
   out.set(new TextEncoder().encode("cbp1"));
   new DataView(out.buffer).setUint32(4, head.length, true);
   out.set(head, 8);
-  let at = start;
+  let at = 8 + head.length;
   for (const p of parts) {
     out.set(p, at);
     at += p.length;
