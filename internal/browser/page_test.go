@@ -162,8 +162,8 @@ func TestCauses(t *testing.T) {
 	url, _ := s.page(t)
 	b := newTab(t)
 	b.open(url)
-	first := eval[string](b, `document.querySelector("[data-test=cause]").innerText`)
-	want := number(t, first[strings.LastIndexAny(strings.TrimSpace(first), " \n")+1:])
+	first := b.text(hook("cause"))
+	want := number(t, b.text(hook("cause-rows")))
 	b.click(hook("cause"))
 	b.settle()
 	if n := b.counted(); n != want {

@@ -53,7 +53,6 @@ function App() {
 
 /** Waiting is what a live page shows before there are rows, and any page whose data can't be opened. */
 function Waiting() {
-  if (trouble.value) return <p class="warning" role="alert">{trouble.value}</p>;
   return (
     <>
       <header class="top">
@@ -62,7 +61,13 @@ function Waiting() {
       <main>
         <Banner />
         <Pipeline />
-        <p class="empty">No rows yet.</p>
+        {trouble.value ? (
+          <p class="warning" role="alert">
+            {trouble.value}
+          </p>
+        ) : (
+          <p class="empty">No rows yet.</p>
+        )}
       </main>
     </>
   );

@@ -73,7 +73,9 @@ function Entry({ pack: p, share: s, most }: { pack: Pack; share: Share; most: nu
             {count(s.loud)} {loudClass(kind)}
           </span>
         )}
-        <b class="n">{count(s.all)}</b>
+        <span class="n" data-test="cause-rows">
+          <b>{count(s.all)}</b> <small>{s.all === 1 ? "row" : "rows"}</small>
+        </span>
       </button>
     </li>
   );

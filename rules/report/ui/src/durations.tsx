@@ -19,7 +19,7 @@ export function Durations() {
   return (
     <section class="panel durations" aria-label="Durations">
       <h2>
-        Time <small data-test="durations">{data ? (hovered.value >= 0 ? reading(p, data, hovered.value) : <Legend pack={p} data={data} />) : ""}</small>
+        Durations <small data-test="durations">{data ? (hovered.value >= 0 ? reading(p, data, hovered.value) : <Legend pack={p} data={data} />) : ""}</small>
       </h2>
       {data ? <Plot data={data} onHover={(bin) => (hovered.value = bin)} label={summary(p, data)} /> : <p class="empty">{rows.length === 0 ? "No rows." : "No durations are known."}</p>}
     </section>
@@ -34,12 +34,13 @@ function sideNames(p: Pack): string[] {
 function Legend({ pack: p, data }: { pack: Pack; data: Histogram }) {
   return (
     <>
+      {p.sides < 3 && "median "}
       {sideNames(p).map((name, s) => (
         <span key={s} class="key">
-          <svg width="16" height="8" aria-hidden="true" class={lineColor(s, p)}>
-            <line x1="0" y1="4" x2="16" y2="4" stroke="currentColor" stroke-width="2" stroke-dasharray={dash(s, p).join(" ")} />
+          <svg width="14" height="8" aria-hidden="true" class={lineColor(s, p)}>
+            <line x1="0" y1="4" x2="14" y2="4" stroke="currentColor" stroke-width="2" stroke-dasharray={dash(s, p).join(" ")} />
           </svg>
-          {p.sides === 1 ? "median " : name}
+          {p.sides > 1 && name}
           {p.sides < 3 && !Number.isNaN(data.medians[s]) && ` ${duration(data.medians[s]!)}`}
         </span>
       ))}
@@ -110,7 +111,7 @@ function options(p: Pack, data: Histogram, e: HTMLElement, box: Box, onHover: (b
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
     scales: { x: { time: false, range: [low, high] }, y: { range: (_, __, max) => [0, Math.max(max * 1.05, 1)] } },
     axes: [
-      { ...axis, size: 22, gap: 3, splits: () => [...tickAt.keys()].filter((x) => x >= low && x <= high), values: (_, at) => at.map((x) => tickAt.get(x) ?? "") },
+      { ...axis, size: 22, gap: 3, splits: () => [...tickAt.keys()].filter((x) => x >= low && x <= high - (high - low) / 20), values: (_, at) => at.map((x) => tickAt.get(x) ?? "") },
       { ...axis, size: 44, gap: 4, space: 28, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 2e5, 5e5, 1e6], values: (_, at) => at.map((v) => (v >= 1000 ? `${v / 1000}k` : String(v))) },
     ],
     series: [

@@ -14,7 +14,7 @@ function binsOf(p: Pack, side: number): Uint8Array | undefined {
     const out = new Uint8Array(p.count).fill(255);
     for (let i = 0; i < out.length; i++) {
       const ms = took[i]!;
-      if (ms > 0 && (!outcome || outcome[i])) out[i] = Math.min(bins - 1, Math.floor(Math.log10(ms) * perDecade + 1e-9));
+      if (ms > 0 && (!outcome || outcome[i])) out[i] = Math.min(bins - 1, Math.floor(Math.log10(ms) * perDecade));
     }
     return out;
   });

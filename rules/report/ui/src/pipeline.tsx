@@ -17,7 +17,7 @@ export function Pipeline() {
             </div>
             <div class="facts">
               <span>{progress(t)}</span>
-              {t.cached > 0 && <span>{t.cached === t.done && t.total === t.done ? "cached" : `${count(t.cached)} cached`}</span>}
+              {t.cached > 0 && <span>{t.cached === Math.max(t.done, results(t)) && t.total === t.done ? "cached" : `${count(t.cached)} cached`}</span>}
               {t.took > 0 && <span>{duration(t.took)}</span>}
               {t.failed > 0 && <span class="red">{count(t.failed)} failed</span>}
             </div>
@@ -34,18 +34,25 @@ export function Pipeline() {
   );
 }
 
+/** results are the instances of a target's rows. */
+function results(t: Target): number {
+  return Object.values(t.counts).reduce((a, b) => a + b, 0);
+}
+
 function progress(t: Target): string {
-  if (t.done === t.total && !t.open) return count(t.done);
+  if (t.rule === "collate" && t.done < t.total && !live.value) return "this page"; // it was written before its target was done
+  if (t.done === t.total && !t.open) return count(Math.max(t.done, results(t)));
   return `${count(t.done)} of ${t.open ? "≥ " : ""}${count(t.total)}`;
 }
 
 /** Share is a line under a step: how much is done, and how much of that failed. */
 function Share({ target: t }: { target: Target }) {
-  const of = (n: number) => ({ width: `${t.total > 0 ? (100 * n) / t.total : 0}%` });
+  const done = t.total > 0 ? (100 * t.done) / t.total : 0;
+  const failed = (done * t.failed) / Math.max(1, results(t));
   return (
     <div class="share" aria-hidden="true">
-      <i class="red" style={of(t.failed)} />
-      <i class="done" style={of(t.done - t.failed)} />
+      <i class="red" style={{ width: `${failed}%` }} />
+      <i class="done" style={{ width: `${done - failed}%` }} />
     </div>
   );
 }

@@ -52,8 +52,9 @@ export function busy(s: Spans, outcomes: string[], rows: number, width: number):
   for (let i = 0; i < s.count; i++) {
     const into = out[kind[s.outcome[i]!] ?? 0]!;
     const row = Math.floor(s.lane[i]! * part) * width;
-    const from = s.start[i]! * scale;
-    const to = Math.min(width, from + s.took[i]! * scale);
+    let from = s.start[i]! * scale;
+    let to = Math.min(width, from + s.took[i]! * scale);
+    if (to - from >= 1) [from, to] = [Math.round(from), Math.round(to)]; // edges are sharp where there is room for them
     for (let x = Math.floor(from); x < to; x++) into[row + x]! += (Math.min(to, x + 1) - Math.max(from, x)) * part;
   }
   return out;

@@ -86,7 +86,7 @@ function tell(p: Pack, s: Spans, part: number, y: number, height: number): strin
   const name = p.head.build.targets[s.target?.[i] ?? -1]?.name ?? "";
   const runs = s.runs?.[i] ?? 1;
   const outcome = phrase(p.head.outcomes[s.outcome[i]!] ?? "");
-  return `${name}: ${runs > 1 ? `${count(runs)} runs, worst ${outcome}` : outcome}, ${duration(s.took[i]!)} from ${duration(s.start[i]!)}`;
+  return `${name && name + ": "}${runs > 1 ? `${count(runs)} runs, worst ${outcome}` : outcome}, ${duration(s.took[i]!)} from ${duration(s.start[i]!)}`;
 }
 
 function draw(canvas: HTMLCanvasElement, p: Pack, s: Spans, width: number, height: number): void {

@@ -135,6 +135,7 @@ test("terms are read as they are written", () => {
     { negated: false, field: "", op: "", value: "-", text: "-" },
   ]);
   assert.deepEqual(parse('"my size">3')[0], { negated: false, field: "my size", op: ">", value: "3", text: "my size>3" });
+  for (const word of [":x", ">5", "="]) assert.deepEqual(parse(word)[0], { negated: false, field: "", op: "", value: word, text: word });
   assert.deepEqual(parse('open:"still going')[0]!.value, "still going");
 });
 
