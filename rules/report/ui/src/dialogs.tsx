@@ -57,7 +57,7 @@ function Retry() {
   return (
     <Dialog title="Retry list">
       <p>
-        {plural(labels.length, "instance")} of {of} did not pass. Run {labels.length === 1 ? "it" : "them"} once more with <code>cbuild build -B @./retry-list.txt</code>
+        {plural(labels.length, "instance")} of {of} did not pass. Run {labels.length === 1 ? "it" : "them"} once more with <code>cbuild -B @./retry-list.txt</code>
       </p>
       <Text value={text} />
       <div class="buttons">

@@ -40,7 +40,6 @@ function results(t: Target): number {
 }
 
 function progress(t: Target): string {
-  if (t.rule === "collate" && t.done < t.total && !live.value) return "this page"; // it was written before its target was done
   if (t.done === t.total && !t.open) return count(Math.max(t.done, results(t)));
   return `${count(t.done)} of ${t.open ? "≥ " : ""}${count(t.total)}`;
 }
