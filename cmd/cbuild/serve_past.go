@@ -281,7 +281,7 @@ const reportPage = "index.html"
 
 // file returns a file of a report as a build made it.
 func (p *past) file(ctx context.Context, id, label, name string) (cas.Digest, error) {
-	key, err := p.key(id, func(res *history.Result) bool { return res.Target == label })
+	key, err := p.key(id, func(res *history.Result) bool { return isReport(res) && res.Label() == label })
 	if err != nil {
 		return cas.Digest{}, err
 	}
@@ -336,13 +336,16 @@ func (p *past) serveFile(w http.ResponseWriter, r *http.Request, name string, d 
 // reports names the reports of a build that are stored.
 func (p *past) reports(id string) (labels []string) {
 	_ = p.history.Results(id, func(r history.Result) error { // one that can't be read has none
-		if r.Rule == "collate" && r.Outcome == "pass" && r.Key != "" {
-			labels = append(labels, r.Target)
+		if isReport(&r) {
+			labels = append(labels, r.Label())
 		}
 		return nil
 	})
 	return labels
 }
+
+// isReport reports whether r is a report that is stored. Only such a thing is shown as a page: what commands made may be one, too.
+func isReport(r *history.Result) bool { return r.Rule == "collate" && r.Outcome == "pass" && r.Key != "" }
 
 // link is the address of something below the one that serve printed.
 func link(parts ...string) string {
