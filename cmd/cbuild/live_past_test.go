@@ -55,4 +55,29 @@ func TestServeShowsNothingButReportsAsPages(t *testing.T) {
 			}
 		}
 	}
+	s.checkPolicies(s.told().ID, at("//:report[b]"))
+}
+
+// checkPolicies looks at what a browser is allowed, whatever is answered, and at addresses that are almost right.
+func (s *serving) checkPolicies(id, report string) {
+	t := s.w.t
+	t.Helper()
+	for _, path := range []string{"", "live", "live/", "live/pack", "live/detail/9", "build/nonesuch/", "build/" + id, "build/" + id + "/pack", report, report + "results.csv", "none"} {
+		_, head, _ := s.get(path)
+		if p := head.Get("Content-Security-Policy"); !strings.Contains(p, "frame-ancestors 'none'") {
+			t.Errorf("%s: the policy is %q", path, p)
+		}
+		if page := path == "" || strings.HasPrefix(path, "live") && len(path) < 6 || strings.HasSuffix(path, id) || strings.HasSuffix(path, "/"); !page && !strings.Contains(head.Get("Content-Security-Policy"), "sandbox;") {
+			t.Errorf("%s: the policy is %q", path, head.Get("Content-Security-Policy"))
+		}
+	}
+	base := s.base
+	s.base = strings.TrimSuffix(base, "/")
+	if status, _, body := s.get(""); status != http.StatusOK || !strings.Contains(body, "Builds of") {
+		t.Errorf("without its slash, the address is answered with %d %s", status, body)
+	}
+	s.base = base
+	if status, _, body := s.get("live"); status != http.StatusOK || !strings.Contains(body, "data-live") {
+		t.Errorf("live: %d %.200s", status, body)
+	}
 }
