@@ -72,16 +72,14 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	if err != nil {
 		return nil, err
 	}
-	if rt.Growing != nil {
-		rt.Growing.follow(self.Instance.Target.Label, c)
-	}
+	followed := rt.Growing.follow(c)
 	if err := c.collect(ctx, r.Rows(ctx)); err != nil {
-		if rt.Growing == nil {
+		if !followed {
 			c.rows.close()
 		}
 		return nil, err
 	}
-	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label}
+	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label, followed: followed}
 	if a.digest, a.order, err = c.seal(); err != nil {
 		return nil, err
 	}
@@ -126,6 +124,8 @@ type collateAction struct {
 	of []string
 	// self is the label of the report.
 	self engine.Label
+	// followed is set if a Growing closes the rows.
+	followed bool
 	// link returns the address of an artifact beside the page, "" if it has none; it is set while the report is written.
 	link func(engine.Artifact) string
 	// digest is that of the rows in the order of their keys; order is that of the order in which they are shown, if it is not the
@@ -181,7 +181,7 @@ func (a *collateAction) builder() *engine.KeyBuilder {
 
 // Do writes the files of the report side by side, in one pass over the rows.
 func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
-	if a.rt.Growing == nil {
+	if !a.followed {
 		defer a.rows.close()
 	}
 	var files []*scratch

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 
 	"cbuild/cas"
@@ -15,20 +16,51 @@ import (
 // concurrently.
 type Growing struct {
 	mu      sync.Mutex
-	reports map[engine.Label]*collation // guarded by mu
+	reports map[string]*collation // guarded by mu; by the label of the instance
 }
 
-// follow adds a report, instead of what was there under its label.
-func (g *Growing) follow(of engine.Label, c *collation) {
+// A GrowingReport is a report that has begun.
+type GrowingReport struct {
+	// Label addresses the instance of the target Of.
+	Label string
+	Of    engine.Label
+	Rows  int
+}
+
+// maxGrowing is how many reports are kept: each holds a file open. A target that is repeated may make any number of them.
+const maxGrowing = 64
+
+// follow keeps a report, instead of an earlier one of the same instance, and reports whether it does: who is not followed closes its rows
+// itself.
+func (g *Growing) follow(c *collation) bool {
+	if g == nil {
+		return false
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.reports == nil {
-		g.reports = make(map[engine.Label]*collation)
+		g.reports = make(map[string]*collation)
 	}
-	if old := g.reports[of]; old != nil {
+	label := c.label()
+	old := g.reports[label]
+	if old == nil && len(g.reports) == maxGrowing {
+		return false
+	}
+	if old != nil {
 		old.rows.close()
 	}
-	g.reports[of] = c
+	g.reports[label] = c
+	return true
+}
+
+// label addresses the instance that c is.
+func (c *collation) label() string {
+	i := c.self.Instance
+	keys := i.Axes
+	if i.Target.Repeated {
+		keys = append([]string{i.Key}, keys...)
+	}
+	return engine.InstanceLabel(i.Target.Label.String(), keys)
 }
 
 // Close forgets all reports.
@@ -41,21 +73,21 @@ func (g *Growing) Close() {
 	g.reports = nil
 }
 
-// Rows returns how many rows each report has so far.
-func (g *Growing) Rows() map[engine.Label]int {
+// Reports returns the reports that have begun, sorted by their labels.
+func (g *Growing) Reports() (all []GrowingReport) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	rows := make(map[engine.Label]int)
-	for l, c := range g.reports {
+	for _, l := range slices.Sorted(maps.Keys(g.reports)) {
+		c := g.reports[l]
 		c.mu.Lock()
-		rows[l] = c.head.Count
+		all = append(all, GrowingReport{l, c.self.Instance.Target.Label, c.head.Count})
 		c.mu.Unlock()
 	}
-	return rows
+	return all
 }
 
-// Snapshot returns the data of the page of a report with the rows so far; nil for one that has not begun.
-func (g *Growing) Snapshot(ctx context.Context, of engine.Label) (*report.Snapshot, error) {
+// Snapshot returns the data of the page of the report with a label, with the rows so far; nil for one that has not begun.
+func (g *Growing) Snapshot(ctx context.Context, of string) (*report.Snapshot, error) {
 	g.mu.Lock()
 	c := g.reports[of]
 	g.mu.Unlock()
@@ -73,7 +105,7 @@ func (g *Growing) Snapshot(ctx context.Context, of engine.Label) (*report.Snapsh
 	}
 	o := report.PageOptions{}
 	if c.rt.Build != nil {
-		o.Build = func() *report.Build { return c.rt.Build(of) }
+		o.Build = func() *report.Build { return c.rt.Build(c.self.Instance.Target.Label) }
 	}
 	s := report.NewSnapshot(o)
 	return s, report.Render(head, newShowing(c.rt, e, head).explained(ctx, rows.all()), s)

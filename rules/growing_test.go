@@ -44,7 +44,7 @@ func TestReportCanBeSeenWhileItGrows(t *testing.T) {
 	var g Growing
 	defer g.Close()
 	ct.rt.Growing = &g
-	label := engine.Label{Name: "report"}
+	label := "//:report"
 	if s, err := g.Snapshot(t.Context(), label); s != nil || err != nil {
 		t.Errorf("of nothing: %v, %v", s, err)
 	}
@@ -76,10 +76,10 @@ func TestReportCanBeSeenWhileItGrows(t *testing.T) {
 	go func() { // it ends with the rows
 		defer close(done)
 		answer := <-look
-		for l, n := range g.Rows() {
-			s, err := g.Snapshot(t.Context(), l)
-			if err != nil || n != 200 {
-				t.Errorf("%v: %d rows, %v", l, n, err)
+		for _, r := range g.Reports() {
+			s, err := g.Snapshot(t.Context(), r.Label)
+			if err != nil || r.Rows != 200 {
+				t.Errorf("%+v: %v", r, err)
 				answer <- seen{}
 				return
 			}
@@ -94,13 +94,52 @@ func TestReportCanBeSeenWhileItGrows(t *testing.T) {
 	if _, err := plan.Action.Do(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
-	for l := range g.Rows() {
-		s, err := g.Snapshot(t.Context(), l)
+	for _, r := range g.Reports() {
+		s, err := g.Snapshot(t.Context(), r.Label)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got := lookAt(t, s); got.Count != 300 || got.Summary["regressed"] != 100 {
 			t.Errorf("in the end: %+v", got)
 		}
+	}
+}
+
+// A collate of any number of instances keeps few of them to be looked at, each under its own label; the others are made all the same.
+func TestManyReportsGrowAtOnce(t *testing.T) {
+	ct := newCollateTest(t, versions)
+	var g Growing
+	defer g.Close()
+	ct.rt.Growing = &g
+	target := &engine.Target{Label: engine.Label{Name: "report"}, Rule: "collate", Repeated: true}
+	rows := func(context.Context) iter.Seq2[engine.Item, error] {
+		return func(yield func(engine.Item, error) bool) {
+			row := ct.row("k", ct.ran(engine.Pass, "ok", "before"), ct.ran(engine.Pass, "ok", "after"))
+			yield(engine.Item{Key: "k", Value: row}, nil)
+		}
+	}
+	var plans []*engine.Plan
+	for i := range maxGrowing + 2 {
+		r := &Collate{Compare: versions.Keys, Rows: rows}
+		plan, err := r.Plan(t.Context(), ct.rt, Self{Instance: engine.Instance{Target: target, Key: fmt.Sprint(i)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plans = append(plans, plan)
+	}
+	for i, plan := range plans {
+		if _, err := plan.Action.Do(t.Context(), nil); err != nil {
+			t.Fatalf("report %d: %v", i, err)
+		}
+	}
+	all := g.Reports()
+	if len(all) != maxGrowing || all[0] != (GrowingReport{"//:report[0]", target.Label, 1}) {
+		t.Errorf("%d reports: %+v", len(all), all[0])
+	}
+	if s, err := g.Snapshot(t.Context(), "//:report[1]"); err != nil || lookAt(t, s).Count != 1 {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s, err := g.Snapshot(t.Context(), fmt.Sprintf("//:report[%d]", maxGrowing)); err != nil || s != nil {
+		t.Errorf("of one that is not kept: %v, %v", s, err)
 	}
 }

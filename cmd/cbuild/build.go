@@ -85,9 +85,16 @@ type run struct {
 	checker   *checker  // nil without --check
 
 	mu       sync.Mutex
-	failed   int                              // guarded by mu; instances that were asked for and are not a pass
-	failures []failure                        // guarded by mu; the first of them, on GitHub
-	reports  map[engine.Label]*engine.Outcome // guarded by mu
+	failed   int              // guarded by mu; instances that were asked for and are not a pass
+	failures []failure        // guarded by mu; the first of them, on GitHub
+	reports  []finishedReport // guarded by mu; those that were asked for
+}
+
+// A finishedReport is an instance of a collate that has a result.
+type finishedReport struct {
+	target  *engine.Target
+	name    string
+	outcome *engine.Outcome
 }
 
 func (r *run) run() error {

@@ -51,15 +51,10 @@ func knownClasses() []string {
 
 // failing says which rule of --fail-on holds for a requested report; "" if none does.
 func (r *run) failing() string {
-	for _, s := range r.selected {
-		t := s.Target
-		o := r.reports[t.Label]
-		if t.Rule != "collate" || o == nil || o.Result == nil {
-			continue
-		}
+	for _, f := range r.reports {
 		for _, rule := range r.failOn {
-			if text := rule.holds(o.Result); text != "" {
-				return t.InstanceName("", nil) + " " + text
+			if text := rule.holds(f.outcome.Result); text != "" {
+				return f.name + " " + text
 			}
 		}
 	}

@@ -167,20 +167,18 @@ func statusOf(err error) int {
 // summary is the last line: that of the report, if exactly one was asked for.
 func (r *run) summary() string {
 	took := clock.System.Elapsed() - r.began
-	if len(r.selected) == 1 && r.selected[0].Target.Rule == "collate" {
-		t := r.selected[0].Target
-		if o := r.reports[t.Label]; o != nil && o.Result != nil {
-			return ui.Report(t.Label.Name, o.Result.Facts, o.Notes, took)
-		}
+	if len(r.selected) == 1 && r.selected[0].Target.Rule == "collate" && !repeated(r.selected[0].Target) && len(r.reports) == 1 {
+		f := r.reports[0]
+		return ui.Report(f.target.Label.Name, f.outcome.Result.Facts, f.outcome.Notes, took)
 	}
 	return ui.Instances(r.build.Sum(), r.incomplete(), took)
 }
 
 // incomplete names the reports that were asked for and do not hold all.
 func (r *run) incomplete() (names []string) {
-	for _, s := range r.selected {
-		if o := r.reports[s.Target.Label]; o != nil && o.Result != nil && o.Result.Facts["incomplete"] != "" {
-			names = append(names, s.Target.Label.Name)
+	for _, f := range r.reports {
+		if f.outcome.Result.Facts["incomplete"] != "" && !slices.Contains(names, f.target.Label.Name) {
+			names = append(names, f.target.Label.Name)
 		}
 	}
 	return names

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"cbuild/engine"
@@ -161,9 +162,11 @@ func (r *run) markdown(last string, failures []failure) string {
 		if p.selection.Target.Rule != "collate" {
 			continue
 		}
-		if data, err := os.ReadFile(filepath.Join(p.folder(), "summary.md")); err == nil {
-			b.Write(data)
-			b.WriteString("\n")
+		for _, at := range slices.Compact(slices.Sorted(slices.Values(p.reports))) {
+			if data, err := os.ReadFile(filepath.Join(p.folder(), at, "summary.md")); err == nil {
+				b.Write(data)
+				b.WriteString("\n")
+			}
 		}
 	}
 	if b.Len() > 0 && len(failures) == 0 {

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"path/filepath"
 	"slices"
 
 	"cbuild/engine"
+	"cbuild/internal/buildfile"
 	"cbuild/internal/clock"
 	"cbuild/internal/history"
 	"cbuild/internal/live"
@@ -85,18 +85,20 @@ func (b *liveBuild) State() any {
 
 // reportsSoFar are those that have begun, first what was asked for.
 func (b *liveBuild) reportsSoFar() (all []liveReport) {
-	rows := b.growing.Rows()
-	for _, sel := range b.selected {
-		if n, ok := rows[sel.Target.Label]; ok {
-			all = append(all, liveReport{sel.Target.Label.String(), n})
-			delete(rows, sel.Target.Label)
+	var others []liveReport
+	growing := b.growing.Reports()
+	for _, r := range growing {
+		if !slices.ContainsFunc(b.selected, func(sel buildfile.Selection) bool { return sel.Target.Label == r.Of }) {
+			others = append(others, liveReport{r.Label, r.Rows})
 		}
 	}
-	var others []liveReport
-	for l, n := range rows {
-		others = append(others, liveReport{l.String(), n})
+	for _, sel := range b.selected {
+		for _, r := range growing {
+			if r.Of == sel.Target.Label {
+				all = append(all, liveReport{r.Label, r.Rows})
+			}
+		}
 	}
-	slices.SortFunc(others, func(x, y liveReport) int { return cmp.Compare(x.Label, y.Label) })
 	return append(all, others...)
 }
 
@@ -110,16 +112,11 @@ func (r *run) wanted() (all []engine.Label) {
 
 // Snapshot is live.Build's.
 func (b *liveBuild) Snapshot(ctx context.Context, of string) (*live.Snapshot, error) {
-	for l := range b.growing.Rows() {
-		if l.String() == of {
-			s, err := b.growing.Snapshot(ctx, l)
-			if s == nil || err != nil {
-				return nil, err
-			}
-			return &live.Snapshot{Pack: s.Pack, Chunks: s.Chunks}, nil
-		}
+	s, err := b.growing.Snapshot(ctx, of)
+	if s == nil || err != nil {
+		return nil, err
 	}
-	return nil, nil
+	return &live.Snapshot{Pack: s.Pack, Chunks: s.Chunks}, nil
 }
 
 // progress says how far targets are, those that have begun.

@@ -116,13 +116,9 @@ func (r *run) Observe(e engine.Event) {
 			r.failures = append(r.failures, failure{e.Target, ui.Address(e), e.Outcome, e.Why})
 		}
 	}
-	if e.Target.Rule != "collate" {
-		return
+	if e.Target.Rule == "collate" && e.Outcome.Result != nil && r.asked(e) {
+		r.reports = append(r.reports, finishedReport{e.Target, ui.Address(e), e.Outcome})
 	}
-	if r.reports == nil {
-		r.reports = make(map[engine.Label]*engine.Outcome)
-	}
-	r.reports[e.Target.Label] = e.Outcome
 }
 
 // asked reports whether the instance of an event is among those that the command line names.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -28,11 +29,12 @@ type publication struct {
 	store     cas.Store
 	root      string // cbuild-out
 
-	mu     sync.Mutex
-	tmp    string // guarded by mu; "" before the first output
-	files  int    // guarded by mu
-	single string // guarded by mu; the last output
-	torn   bool   // guarded by mu; whether an output could not be copied whole
+	mu      sync.Mutex
+	tmp     string   // guarded by mu; "" before the first output
+	files   int      // guarded by mu
+	single  string   // guarded by mu; the last output
+	reports []string // guarded by mu; the folders of reports
+	torn    bool     // guarded by mu; whether an output could not be copied whole
 }
 
 // publishRoot returns the directory in which targets are published, without what killed builds left there.
@@ -71,7 +73,7 @@ func (p *publication) use(ctx context.Context, row *engine.Row, o *engine.Outcom
 	for _, out := range o.Result.Outs {
 		at := filepath.Join(instanceFolder(row, o), filepath.FromSlash(out.Path))
 		if p.selection.Target.Rule == "collate" {
-			at = "." // a report lies in the target's folder itself
+			at = cmp.Or(instanceFolder(row, o), ".") // a report lies in the folder itself
 		}
 		err := p.copy(ctx, out.Artifact, at)
 		if errors.Is(err, cas.ErrNotFound) {
@@ -118,7 +120,9 @@ func (p *publication) place(at string) (string, error) {
 		}
 		p.tmp = tmp
 	}
-	p.files++
+	if p.files++; p.selection.Target.Rule == "collate" {
+		p.reports = append(p.reports, at)
+	}
 	p.single = at
 	return filepath.Join(p.tmp, "new", at), nil
 }
@@ -153,17 +157,20 @@ func (p *publication) finish(settled bool) (string, error) {
 
 // printed returns what stdout shows for a target published at place.
 func printed(t *engine.Target, place, single string, files int) string {
-	if t.Rule == "collate" {
+	if t.Rule == "collate" && !repeated(t) {
 		if page := filepath.Join(place, "index.html"); exists(page) {
 			return page
 		}
 		return place
 	}
-	if files == 1 && !t.Repeated && len(t.Axes) == 0 {
+	if files == 1 && !repeated(t) {
 		return filepath.Join(place, single)
 	}
 	return place
 }
+
+// repeated reports whether t may have any number of instances.
+func repeated(t *engine.Target) bool { return t.Repeated || len(t.Axes) > 0 }
 
 func exists(path string) bool {
 	_, err := os.Lstat(path)

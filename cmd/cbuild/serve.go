@@ -113,17 +113,16 @@ func (s *server) run(c *cli, address string) error {
 // handler answers to those who know the secret, and only under a name of this machine: a page from elsewhere could else have its own name
 // stand for this machine.
 func (s *server) handler() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", s.overview)
-	s.follower.routes(mux)
-	s.past.routes(mux)
-	inner := http.StripPrefix("/"+s.secret, mux)
+	to := routes{http.NewServeMux(), "/" + s.secret}
+	to.get("/{$}", s.overview)
+	s.follower.routes(to)
+	s.past.routes(to)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host := r.Host
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
-		if !isLoopback(strings.Trim(host, "[]")) || !strings.HasPrefix(r.URL.Path, "/"+s.secret+"/") {
+		if !isLoopback(strings.Trim(host, "[]")) || !strings.HasPrefix(r.URL.Path+"/", to.base+"/") {
 			http.Error(w, "The address is the one that cbuild serve printed.", http.StatusForbidden)
 			return
 		}
@@ -132,12 +131,28 @@ func (s *server) handler() http.Handler {
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		inner.ServeHTTP(w, r)
+		h.Set("Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'") // what is a page of ours says so
+		to.mux.ServeHTTP(w, r)
 	})
+}
+
+// routes are addresses below the secret. They hold it themselves: where one is almost right, the server sends the browser on to it.
+type routes struct {
+	mux  *http.ServeMux
+	base string
+}
+
+func (to routes) get(path string, handler http.HandlerFunc) {
+	to.mux.HandleFunc("GET "+to.base+path, handler)
+}
+
+// ourPage makes an answer a page with a policy of its own, which may stand in no frame.
+func ourPage(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Security-Policy", "frame-ancestors 'none'")
 }
 
 // plainText makes an answer a text, whatever is in it.
 func plainText(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "sandbox; default-src 'none'")
 }

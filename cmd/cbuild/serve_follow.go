@@ -183,9 +183,9 @@ func (w *looker) last(ctx context.Context) {
 	w.publish(e, shot)
 }
 
-func (f *follower) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /live/{$}", func(w http.ResponseWriter, _ *http.Request) { livePage(w, "cbuild") })
-	mux.HandleFunc("GET /live/pack", func(w http.ResponseWriter, r *http.Request) {
+func (f *follower) routes(to routes) {
+	to.get("/live/{$}", func(w http.ResponseWriter, _ *http.Request) { livePage(w, "cbuild") })
+	to.get("/live/pack", func(w http.ResponseWriter, r *http.Request) {
 		f.looking.Add(1)
 		defer f.looking.Add(-1)
 		if shot := f.await(r.Context()); shot != nil {
@@ -194,12 +194,12 @@ func (f *follower) routes(mux *http.ServeMux) {
 		}
 		http.Error(w, "no build has run here yet", http.StatusNotFound)
 	})
-	mux.HandleFunc("GET /live/detail/{n}", func(w http.ResponseWriter, r *http.Request) {
+	to.get("/live/detail/{n}", func(w http.ResponseWriter, r *http.Request) {
 		_, shot, _ := f.now()
 		serveDetail(w, r, shot)
 	})
-	mux.HandleFunc("GET /live/events", f.events)
-	mux.HandleFunc("GET /live/log/{label}", func(w http.ResponseWriter, r *http.Request) {
+	to.get("/live/events", f.events)
+	to.get("/live/log/{label}", func(w http.ResponseWriter, r *http.Request) {
 		e, _, _ := f.now()
 		f.past.log(w, r, e.ID, r.PathValue("label"))
 	})
@@ -267,7 +267,7 @@ func tell(w io.Writer, e liveEvent) error {
 
 // livePage writes a page that asks for its data.
 func livePage(w http.ResponseWriter, title string) {
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	ourPage(w)
 	_, _ = io.WriteString(w, report.LivePage(title)) // who went away needs no answer
 }
 

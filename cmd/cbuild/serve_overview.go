@@ -87,6 +87,6 @@ func (s *server) overview(w http.ResponseWriter, _ *http.Request) {
 	}
 	sum := sha256.Sum256([]byte(overviewStyle))
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
+	w.Header().Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; style-src 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"'")
 	_ = overviewPage.Execute(w, page) // who went away needs no answer
 }

@@ -29,23 +29,23 @@ type past struct {
 	history *history.History
 }
 
-func (p *past) routes(mux *http.ServeMux) {
-	mux.HandleFunc("GET /build/{id}/{$}", func(w http.ResponseWriter, _ *http.Request) { livePage(w, "cbuild") })
-	mux.HandleFunc("GET /build/{id}/pack", func(w http.ResponseWriter, r *http.Request) {
+func (p *past) routes(to routes) {
+	to.get("/build/{id}/{$}", func(w http.ResponseWriter, _ *http.Request) { livePage(w, "cbuild") })
+	to.get("/build/{id}/pack", func(w http.ResponseWriter, r *http.Request) {
 		if shot := p.shot(w, r); shot != nil {
 			servePart(w, shot.Pack)
 		}
 	})
-	mux.HandleFunc("GET /build/{id}/detail/{n}", func(w http.ResponseWriter, r *http.Request) {
+	to.get("/build/{id}/detail/{n}", func(w http.ResponseWriter, r *http.Request) {
 		if shot := p.shot(w, r); shot != nil {
 			serveDetail(w, r, shot)
 		}
 	})
-	mux.HandleFunc("GET /build/{id}/events", p.events)
-	mux.HandleFunc("GET /build/{id}/log/{label}", func(w http.ResponseWriter, r *http.Request) {
+	to.get("/build/{id}/events", p.events)
+	to.get("/build/{id}/log/{label}", func(w http.ResponseWriter, r *http.Request) {
 		p.log(w, r, r.PathValue("id"), r.PathValue("label"))
 	})
-	mux.HandleFunc("GET /build/{id}/report/{label}/{file...}", p.report)
+	to.get("/build/{id}/report/{label}/{file...}", p.report)
 }
 
 // find returns the build that a request names, or answers that there is none.
@@ -281,7 +281,7 @@ const reportPage = "index.html"
 
 // file returns a file of a report as a build made it.
 func (p *past) file(ctx context.Context, id, label, name string) (cas.Digest, error) {
-	key, err := p.key(id, func(res *history.Result) bool { return res.Target == label })
+	key, err := p.key(id, func(res *history.Result) bool { return isReport(res) && res.Label() == label })
 	if err != nil {
 		return cas.Digest{}, err
 	}
@@ -324,8 +324,7 @@ const maxPage = 256 << 20
 func (p *past) serveFile(w http.ResponseWriter, r *http.Request, name string, d cas.Digest) {
 	plainText(w)
 	if name == reportPage {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Del("Content-Security-Policy")
+		ourPage(w)
 	} else if strings.HasPrefix(name, "files/") {
 		w.Header().Set("Content-Type", "application/octet-stream")
 		w.Header().Set("Content-Disposition", "attachment; filename*=UTF-8''"+url.PathEscape(path.Base(name)))
@@ -336,12 +335,17 @@ func (p *past) serveFile(w http.ResponseWriter, r *http.Request, name string, d 
 // reports names the reports of a build that are stored.
 func (p *past) reports(id string) (labels []string) {
 	_ = p.history.Results(id, func(r history.Result) error { // one that can't be read has none
-		if r.Rule == "collate" && r.Outcome == "pass" && r.Key != "" {
-			labels = append(labels, r.Target)
+		if isReport(&r) {
+			labels = append(labels, r.Label())
 		}
 		return nil
 	})
 	return labels
+}
+
+// isReport reports whether r is a report that is stored. Only such a thing is shown as a page: what commands made may be one, too.
+func isReport(r *history.Result) bool {
+	return r.Rule == "collate" && r.Outcome == "pass" && r.Key != ""
 }
 
 // link is the address of something below the one that serve printed.
