@@ -1,5 +1,5 @@
 // Sorting by a column: the order of all rows as a list of their numbers. Equal rows stay in the report's own order.
-import { Dict, type Column, type Numbers } from "./pack";
+import { Dict, Lines, type Column, type Numbers } from "./pack";
 
 /** byNumber sorts in time that grows with the rows only. What is NaN comes last in both directions. */
 export function byNumber(values: Numbers, down: boolean): Uint32Array {
@@ -39,46 +39,69 @@ export function byText(column: Column, count: number, down: boolean): Uint32Arra
     column.words.map((_, i) => i).sort((a, b) => compare(column.words[a]!, column.words[b]!)).forEach((w, rank) => (ranks[w] = rank));
     return byNumber(Float64Array.from({ length: count }, (_, i) => ranks[column.codes[i]!]!), down);
   }
-  const texts = Array.from({ length: count }, (_, i) => column.at(i));
-  return merge(texts, down);
+  const order = identity(count);
+  if (column instanceof Lines) sortLines(column, order, down);
+  return order;
 }
 
 function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** merge sorts by merging the runs that are there already: names are sorted within each class. */
-function merge(texts: string[], down: boolean): Uint32Array {
-  const n = texts.length;
-  const before = (a: number, b: number) => (down ? texts[a]! >= texts[b]! : texts[a]! <= texts[b]!);
-  let order = identity(n);
-  let runs: number[] = [];
-  if (down) reverseRuns(order, texts);
-  for (let i = 0; i < n; i++) if (i === 0 || !before(order[i - 1]!, order[i]!)) runs.push(i);
-  let spare = new Uint32Array(n);
-  while (runs.length > 1) {
-    const next: number[] = [];
-    for (let r = 0; r < runs.length; r += 2) {
-      const middle = runs[r + 1] ?? n;
-      const end = runs[r + 2] ?? n;
-      next.push(runs[r]!);
-      let [a, b] = [runs[r]!, middle];
-      for (let out = a; out < end; out++) {
-        spare[out] = b >= end || (a < middle && before(order[a]!, order[b]!)) ? order[a++]! : order[b++]!;
-      }
-    }
-    [order, spare, runs] = [spare, order, next];
-  }
-  return order;
-}
+const few = 12;
 
-/** reverseRuns turns strictly ascending runs round, so that descending order finds long ones as well. */
-function reverseRuns(order: Uint32Array, texts: string[]): void {
-  for (let from = 0, i = 1; i <= order.length; i++) {
-    if (i < order.length && texts[i - 1]! < texts[i]!) continue;
-    order.subarray(from, i).reverse();
-    from = i;
-  }
+/**
+ * sortLines is the quicksort of strings by Bentley and Sedgewick (Fast algorithms for sorting and searching strings, 1997): rows are parted by one
+ * letter at a time, so that what many names begin with is looked at once.
+ */
+function sortLines({ text, starts }: Lines, order: Uint32Array, down: boolean): void {
+  /** letter is 0 after a line's end, and negative going down: then everything else stays the same. */
+  const letter = (row: number, at: number): number => {
+    const i = starts[row]! + at;
+    const code = i < starts[row + 1]! - 1 ? text.charCodeAt(i) + 1 : 0;
+    return down ? -code : code;
+  };
+  const before = (a: number, b: number, at: number): boolean => {
+    for (; ; at++) {
+      const [x, y] = [letter(a, at), letter(b, at)];
+      if (x !== y) return x < y;
+      if (x === 0) return a < b;
+    }
+  };
+  /** part sorts the rows from low up to high, whose first letters are the same. */
+  const part = (low: number, high: number, at: number): void => {
+    while (high - low > few) {
+      const [x, y, z] = [letter(order[low]!, at), letter(order[(low + high) >> 1]!, at), letter(order[high - 1]!, at)];
+      const pivot = Math.max(Math.min(x, y), Math.min(Math.max(x, y), z));
+      let [less, i, greater] = [low, low, high];
+      while (i < greater) {
+        const row = order[i]!;
+        const l = letter(row, at);
+        if (l < pivot) {
+          order[i++] = order[less]!;
+          order[less++] = row;
+        } else if (l > pivot) {
+          order[i] = order[--greater]!;
+          order[greater] = row;
+        } else i++;
+      }
+      part(low, less, at);
+      part(greater, high, at);
+      if (pivot === 0) {
+        order.subarray(less, greater).sort(); // equal lines
+        return;
+      }
+      [low, high] = [less, greater];
+      at++;
+    }
+    for (let i = low + 1; i < high; i++) {
+      const row = order[i]!;
+      let j = i;
+      for (; j > low && before(row, order[j - 1]!, at); j--) order[j] = order[j - 1]!;
+      order[j] = row;
+    }
+  };
+  part(0, order.length, 0);
 }
 
 export function identity(n: number): Uint32Array<ArrayBuffer> {

@@ -156,7 +156,8 @@ export class Pack {
 
 /** Lines are texts that seldom repeat: one string, and where each of them begins in it. */
 export class Lines implements Column {
-  private readonly starts: Uint32Array;
+  /** starts has one element more than there are lines, as if another one followed. */
+  readonly starts: Uint32Array;
   private lower = "";
   private lowerStarts: Uint32Array | undefined;
 
@@ -193,7 +194,6 @@ export class Lines implements Column {
   }
 }
 
-/** lineStarts has one element more than there are lines, as if another one followed. */
 function lineStarts(text: string, count: number): Uint32Array {
   const starts = new Uint32Array(count + 1);
   for (let i = 1, at = 0; i <= count; i++) {

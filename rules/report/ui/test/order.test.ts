@@ -34,6 +34,8 @@ for (const down of [false, true]) {
     const lists = [
       [], ["a"], ["b", "a", "c", "a"], ["a", "b", "c", "a", "b", "c", "aa"],
       Array.from({ length: 2000 }, () => String(random(300))),
+      Array.from({ length: 3000 }, () => "github.com/" + Array.from({ length: random(9) }, () => "ab/é東😀"[random(6)]).join("")),
+      Array.from({ length: 100 }, () => "same"), ["x".repeat(20_000) + "b", ...Array.from({ length: 40 }, (_, i) => "x".repeat(20_000 - (i % 3)))],
       [...Array.from({ length: 400 }, (_, i) => `k${i}`).sort(), ...Array.from({ length: 300 }, (_, i) => `k${i}`).sort()],
     ];
     for (const list of lists) {
