@@ -103,7 +103,8 @@ func (s *budgetStore) Put(ctx context.Context, r io.Reader) (cas.Digest, error) 
 	return s.Store.Put(ctx, r)
 }
 
-// filled reports whether a file that the command left has the size of its limit: then something was not written, whatever the command says.
+// filled reports whether a file that the command left has the size of its limit: then something was not written, whatever the command says. One may
+// have more: what the command wrote before it was limited, just after its start.
 func (r *run) filled() (found bool) {
 	for _, dir := range []string{r.work, filepath.Join(r.root, "tmp")} {
 		_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
@@ -111,7 +112,7 @@ func (r *run) filled() (found bool) {
 				return nil // what can't be read is not collected either
 			}
 			info, err := d.Info()
-			found = found || err == nil && info.Size() == r.c.Disk
+			found = found || err == nil && info.Size() >= r.c.Disk
 			return nil
 		})
 	}
