@@ -160,7 +160,10 @@ func (w *words) code(word string) uint32 {
 // empty reports whether no row has a word.
 func (w *words) empty() bool { return len(w.list) == 0 || len(w.list) == 1 && w.list[0] == "" }
 
-// cells are a column of the user's: numbers as long as there is nothing else, then words.
+// maxWhole is the greatest number up to which all whole ones are a float.
+const maxWhole = 1 << 53
+
+// cells are a column of the user's: numbers as long as there is nothing else that a float can't say, then words.
 type cells struct {
 	numbers []float64
 	some    bool // there was a number
@@ -177,8 +180,10 @@ func (c *cells) add(v engine.Value) {
 			c.numbers = append(c.numbers, math.NaN())
 			return
 		case int64:
-			c.numbers, c.some = append(c.numbers, float64(v)), true
-			return
+			if -maxWhole <= v && v <= maxWhole {
+				c.numbers, c.some = append(c.numbers, float64(v)), true
+				return
+			}
 		case float64:
 			c.numbers, c.some = append(c.numbers, v), true
 			return
@@ -201,9 +206,12 @@ func (c *cells) add(v engine.Value) {
 func (c *cells) mix() {
 	c.mixed = true
 	for _, n := range c.numbers {
-		if math.IsNaN(n) {
+		switch {
+		case math.IsNaN(n):
 			c.words.add("")
-		} else {
+		case n == math.Trunc(n) && math.Abs(n) <= maxWhole: // as it was written
+			c.words.add(Display(int64(n)))
+		default:
 			c.words.add(Display(n))
 		}
 	}

@@ -24,7 +24,7 @@ var hostile = []string{
 	`=cmd|' /C calc'!A0`, `+1+1`, `-2+3`, `@SUM(A1)`, "\t=1", "\r=1", `=HYPERLINK("http://x")`,
 	"\x1b[31mred\x1b[0m", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "\x1bc", "\x9b31m", "\x07\x00\x7f",
 	"abc\u202edcba", "\u2066x\u2069", "zero\u200bwidth", "\ufeffbom", "line\nbreak", "cr\r\nlf", "para\u2028graph", "\u2029",
-	"a,b", `say "hi"`, `back\slash`, "| a | b |", "`code`", "[x](http://y)", "<http://x>", "\xff\xfe", "\ufdd0", "日本語", "",
+	"a,b", `say "hi"`, `back\slash`, "| a | b |", "`code`", "[x](http://y)", "<http://x>", "\xff\xfe", "\ufdd0", "日本語", "", "tag\U000e0041ged", "\U0001fffe",
 }
 
 // hostileRows has every text in every place.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"cbuild/engine"
@@ -172,13 +173,21 @@ func appendString(buf []byte, s string) []byte {
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		i += n
-		if hidden(r) && r < 0x10000 {
-			buf = append(buf, '\\', 'u', hexDigits[r>>12], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
-		} else {
+		switch {
+		case !hidden(r):
 			buf = utf8.AppendRune(buf, r)
+		case r < 0x10000:
+			buf = appendUnicode(buf, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			buf = appendUnicode(appendUnicode(buf, high), low)
 		}
 	}
 	return append(buf, '"')
+}
+
+func appendUnicode(buf []byte, r rune) []byte {
+	return append(buf, '\\', 'u', hexDigits[r>>12], hexDigits[r>>8&15], hexDigits[r>>4&15], hexDigits[r&15])
 }
 
 // title returns word with its first letter in upper case.
