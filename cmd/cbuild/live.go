@@ -20,12 +20,12 @@ type liveState struct {
 	Args    []string `json:"args"`
 	Outcome string   `json:"outcome"`
 	// Build is a report.Build.
-	Build json.RawMessage `json:"build"`
+	Build json.RawMessage `json:"build,omitempty"`
 	// Running is what runs, the longest first, and Waiting says in lines what is waited for.
 	Running []liveRun `json:"running"`
 	Waiting []string  `json:"waiting"`
 	// Reports are those that have begun.
-	Reports []liveReport `json:"reports"`
+	Reports []liveReport `json:"reports,omitempty"`
 }
 
 type liveRun struct {

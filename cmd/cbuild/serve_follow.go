@@ -27,16 +27,10 @@ type follower struct {
 	changed chan struct{}  // guarded by mu; closed when there is something new
 }
 
-// liveEvent is what a page is told.
+// liveEvent is what a page is told: the state of a build, with the members of its Build beside the others, and which rows it is about.
 type liveEvent struct {
-	ID      string   `json:"id,omitempty"`
-	Args    []string `json:"args,omitempty"`
-	Outcome string   `json:"outcome,omitempty"`
-	// Build is a report.Build as JSON; its members stand beside the others.
-	Build   json.RawMessage `json:"-"`
-	Running []liveRun       `json:"running"`
-	Waiting []string        `json:"waiting"`
-	Report  liveGeneration  `json:"report"`
+	liveState
+	Report liveGeneration `json:"report"`
 }
 
 // liveGeneration tells the data of the page from those before.
@@ -132,7 +126,7 @@ func (w *looker) look(ctx context.Context) {
 		w.leave() // it is over: the history says how
 		return
 	}
-	e := liveEvent{ID: s.ID, Args: s.Args, Outcome: s.Outcome, Build: s.Build, Running: s.Running, Waiting: s.Waiting}
+	e := liveEvent{liveState: s}
 	if len(s.Reports) > 0 {
 		e.Report.Label, e.Report.Rows = s.Reports[0].Label, s.Reports[0].Rows
 	} else {
@@ -254,12 +248,14 @@ func tell(w io.Writer, e liveEvent) error {
 	if e.Waiting == nil {
 		e.Waiting = []string{}
 	}
+	build := e.Build
+	e.Build, e.Reports = nil, nil
 	data, err := json.Marshal(e)
 	if err != nil {
 		return err
 	}
-	if len(e.Build) > len("{}") {
-		data = append(append(data[:len(data)-1], ','), e.Build[1:]...)
+	if len(build) > len("{}") {
+		data = append(append(data[:len(data)-1], ','), build[1:]...)
 	}
 	_, err = fmt.Fprintf(w, "event: build\ndata: %s\n\n", data)
 	return err

@@ -82,7 +82,7 @@ func (p *past) events(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
-	e := liveEvent{ID: b.ID, Args: b.Args, Outcome: b.Outcome, Build: build}
+	e := liveEvent{liveState: liveState{ID: b.ID, Args: b.Args, Outcome: b.Outcome, Build: build}}
 	if tell(w, e) == nil && http.NewResponseController(w).Flush() == nil {
 		<-r.Context().Done()
 	}
