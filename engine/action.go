@@ -76,8 +76,8 @@ type Plan struct {
 	replaces bool
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
-	// Refresh makes the action run although a result is stored, which the new one replaces: what it tells of the build is out of date. It
-	// counts as cached all the same; if it can't be done, the stored result stays.
+	// Refresh makes the action run although a result is stored: what that tells of the build is out of date. It counts as cached all the same, and what
+	// others read of it stays what it was: the new outputs stand behind those. If it can't be done, the stored result stays as it is.
 	Refresh bool
 	// Notes are passed on to the outcome: what is known beside the result and must not be stored with it.
 	Notes map[string]string

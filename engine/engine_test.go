@@ -619,24 +619,35 @@ func TestStoredResults(t *testing.T) {
 	})
 }
 
-// A result that is to be refreshed is made again and kept, and counts as cached; if that fails, the stored one is as good.
+// A result that is to be refreshed is made again and kept, and counts as cached; if that fails, the stored one is as good. What others read of
+// it stays the first, so that nothing that reads it is done again; the last is for people.
 func TestRefresh(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &cache{}
 		made := 0
 		var trouble error
+		out := func() engine.Output {
+			return engine.Output{Path: "o", Artifact: engine.Artifact{Digest: cas.Of([]byte{byte(made)})}}
+		}
+		var first engine.Output
 		run := func(refresh, dry bool) (string, int) {
 			var seen int
-			b := newBuild(engine.Options{Jobs: 1, Cache: c, Dry: dry}, &engine.Target{Label: label("a"), Plan: func(context.Context, engine.View, engine.Instance) (*engine.Plan, error) {
+			b := newBuild(engine.Options{Jobs: 1, Cache: c, Dry: dry, Leases: &leases{}}, &engine.Target{Label: label("a"), Plan: func(context.Context, engine.View, engine.Instance) (*engine.Plan, error) {
 				return &engine.Plan{Refresh: refresh, Action: &action{key: "k", do: func(context.Context) (*engine.Result, error) {
-					made++
-					return &engine.Result{ExitCode: made}, trouble
+					if made++; made == 1 {
+						first = out()
+					}
+					return &engine.Result{ExitCode: made, Outs: []engine.Output{out()}}, trouble
 				}}}, nil
 			}})
 			b.run(t, "a")
 			for _, e := range b.log.events {
 				if e.Type == engine.EventFinished && e.Outcome.Result != nil {
 					seen = e.Outcome.Result.ExitCode
+					outs := e.Outcome.Result.Outs
+					if a, _ := e.Outcome.Result.Out("o"); a != first.Artifact || len(outs) != min(seen, 2) || outs[len(outs)-1].Digest != cas.Of([]byte{byte(seen)}) {
+						t.Errorf("attempt %d has the outputs %v", seen, outs)
+					}
 				}
 			}
 			return b.log.finished()[0], seen

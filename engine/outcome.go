@@ -30,7 +30,8 @@ func (s Status) String() string { return statusNames[s] }
 type Result struct {
 	Status   Status
 	ExitCode int
-	// Outs are the outputs that exist, sorted by path; collected whatever the status.
+	// Outs are the outputs that exist, sorted by path; collected whatever the status. Where there are two at a path, the first is what others read, and
+	// the second is shown to people: see Plan.Refresh.
 	Outs []Output
 	// Stdout and Log name what the action printed: standard output alone, and both streams as they came. Zero if it printed
 	// nothing.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"cbuild/internal/retry"
@@ -111,20 +112,34 @@ func (b *Build) lookupOrDo(ctx context.Context, v *view, name string, p *Plan, k
 	}
 }
 
-// refresh does again what is stored as a, and puts the result in its place.
+// refresh does again what is stored as a, and puts the result in its place. What is stored stays what others read, so that nothing is done again
+// because of what changed: the new outputs come behind those at the same paths, to be shown instead of them.
 func (b *Build) refresh(ctx context.Context, v *view, name string, p *Plan, a *answer) {
 	if b.opts.Stored || b.opts.Dry {
 		return
 	}
-	fresh, err := b.attempt(ctx, v, name, p, a.reason)
+	again := *p
+	again.mode = LookupBypass // else it would be found as soon as it is leased
+	fresh, err := b.attempt(ctx, v, name, &again, a.reason)
 	if err != nil {
 		return // what is stored is right, too
 	}
 	if fresh.cached == NotCached {
+		fresh.result.Outs = append(firstOuts(a.result.Outs), fresh.result.Outs...)
 		p.replaces = true
 		b.record(ctx, v, p, fresh)
 	}
 	a.result = fresh.result
+}
+
+// firstOuts returns those of the outputs that others read: the first of each path.
+func firstOuts(outs []Output) (first []Output) {
+	for _, o := range outs {
+		if !slices.ContainsFunc(first, func(f Output) bool { return f.Path == o.Path }) {
+			first = append(first, o)
+		}
+	}
+	return first
 }
 
 // lookup returns the stored result of p as an answer, or the reason why there is none that p may use.

@@ -264,4 +264,3 @@ func (c *comparing) details(t *testing.T, rows []*Row) {
 		}
 	}
 }
-
