@@ -3,6 +3,7 @@ package rules
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -108,7 +109,21 @@ func (g *Growing) Snapshot(ctx context.Context, of string) (*report.Snapshot, er
 		o.Build = func() *report.Build { return c.rt.Build(c.self.Instance.Target.Label) }
 	}
 	s := report.NewSnapshot(o)
-	return s, report.Render(head, newShowing(c.rt, e, head).explained(ctx, rows.all()), s)
+	return s, report.Render(head, newShowing(c.rt, e, head).explained(ctx, until(ctx, rows.all())), s)
+}
+
+// until yields rows as long as ctx has not ended: nobody waits for them any more.
+func until(ctx context.Context, rows iter.Seq2[*report.Row, error]) iter.Seq2[*report.Row, error] {
+	return func(yield func(*report.Row, error) bool) {
+		for r, err := range rows {
+			if err == nil {
+				err = ctx.Err()
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
 }
 
 // view returns the head and the rows as they are now.

@@ -130,9 +130,17 @@ func (w *looker) look(ctx context.Context) {
 	if len(s.Reports) > 0 {
 		e.Report.Label, e.Report.Rows = s.Reports[0].Label, s.Reports[0].Rows
 	} else {
-		e.Report.Rows = w.past.count(s.ID)
+		e.Report.Rows = w.results(s.ID)
 	}
 	w.publish(e, w.take(ctx, e))
+}
+
+// results returns how many results the build with an ID has, as far as that was looked up: all are read for it.
+func (w *looker) results(id string) int {
+	if w.seen == id && w.of == "" && time.Now().Before(w.next) {
+		return w.rows
+	}
+	return w.past.count(id)
 }
 
 // take takes the data of a page if there are new ones and it is time.

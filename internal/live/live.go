@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -47,6 +48,9 @@ type Listener struct {
 	server  *http.Server
 	path    string
 	serving sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool // guarded by mu
 }
 
 // Listen makes the build with an ID one that can be looked at. The caller closes the listener when the build is over. IDs order builds by
@@ -66,9 +70,10 @@ func Listen(dir, id string, b Build) (*Listener, error) {
 		return nil, err
 	}
 	socket.(*net.UnixListener).SetUnlinkOnClose(false) // it would look for the name that it was opened under
+	l := &Listener{path: path}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /state", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(b.State()) })
-	mux.HandleFunc("GET /snapshot", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /state", l.answering(func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(b.State()) }))
+	mux.HandleFunc("GET /snapshot", l.answering(func(w http.ResponseWriter, r *http.Request) {
 		s, err := b.Snapshot(r.Context(), r.URL.Query().Get("of"))
 		switch {
 		case err != nil:
@@ -78,14 +83,32 @@ func Listen(dir, id string, b Build) (*Listener, error) {
 		default:
 			_ = s.write(w)
 		}
-	})
-	l := &Listener{server: &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}, path: path}
+	}))
+	l.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	l.serving.Go(func() { _ = l.server.Serve(socket) }) // it ends when it is closed
 	return l, nil
 }
 
-// Close ends the connections of all who look, and removes the socket.
+// answering makes Close wait for a handler: what it asks of the build must still be there.
+func (l *Listener) answering(handler http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		if l.closed {
+			l.mu.Unlock()
+			return
+		}
+		l.serving.Add(1)
+		l.mu.Unlock()
+		defer l.serving.Done()
+		handler(w, r)
+	}
+}
+
+// Close ends the connections of all who look, and removes the socket. Nobody asks the build anything afterwards.
 func (l *Listener) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
 	err := l.server.Close()
 	l.serving.Wait()
 	return errors.Join(err, os.Remove(l.path))
@@ -117,7 +140,7 @@ func readSnapshot(r io.Reader) (*Snapshot, error) {
 	}
 	n, err := number()
 	if err != nil || n == 0 {
-		return nil, fmt.Errorf("a snapshot of %d parts: %w", n, err)
+		return nil, fmt.Errorf("a snapshot is empty: %w", cmp.Or(err, io.ErrUnexpectedEOF))
 	}
 	var parts [][]byte
 	for range n {
@@ -156,8 +179,8 @@ func Find(ctx context.Context, dir string) (*View, error) {
 			continue
 		}
 		path := filepath.Join(dir, e.Name())
-		if !answers(ctx, path) {
-			if ctx.Err() == nil {
+		if err := answers(ctx, path); err != nil {
+			if info, ierr := e.Info(); errors.Is(err, syscall.ECONNREFUSED) && ierr == nil && time.Since(info.ModTime()) > settled {
 				_ = os.Remove(path) // it is nobody's
 			}
 			continue
@@ -168,12 +191,15 @@ func Find(ctx context.Context, dir string) (*View, error) {
 	return nil, ErrNone
 }
 
-func answers(ctx context.Context, path string) bool {
+// settled is how old a socket is at least that nobody listens to any more: for a moment, nobody listens to a new one yet.
+const settled = 2 * time.Second
+
+func answers(ctx context.Context, path string) error {
 	c, err := dial(ctx, path)
 	if err != nil {
-		return false
+		return err
 	}
-	return c.Close() == nil
+	return c.Close()
 }
 
 func dial(ctx context.Context, path string) (net.Conn, error) {
@@ -186,13 +212,23 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	return d.DialContext(ctx, "unix", at)
 }
 
+// A build that is stopped answers nobody. It gets so long for its state, and for a snapshot, which may be of a million rows.
+const (
+	stateWithin    = 3 * time.Second
+	snapshotWithin = 5 * time.Minute
+)
+
 // State reads the build's state into state.
 func (v *View) State(ctx context.Context, state any) error {
+	ctx, cancel := context.WithTimeout(ctx, stateWithin)
+	defer cancel()
 	return v.get(ctx, "/state", func(r io.Reader) error { return json.NewDecoder(r).Decode(state) })
 }
 
 // Snapshot returns the data of the page of a report.
 func (v *View) Snapshot(ctx context.Context, of string) (s *Snapshot, err error) {
+	ctx, cancel := context.WithTimeout(ctx, snapshotWithin)
+	defer cancel()
 	err = v.get(ctx, "/snapshot?of="+url.QueryEscape(of), func(r io.Reader) error {
 		s, err = readSnapshot(r)
 		return err
