@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cbuild/engine"
 	"cbuild/internal/checkout"
 )
 
@@ -144,48 +143,20 @@ func (b *box) make(w *world) (*view, error) {
 	return &view{files[0], files[1]}, nil
 }
 
-// own gives directories and everything in them, which is ours, to the user of the command.
-func (r *run) own(dirs ...string) error {
-	return r.ownAs(dirs, os.Lchown)
+// user is who gets what is written for the command.
+func (r *run) user() int {
+	if r.box == nil || r.box.user == os.Getuid() {
+		return checkout.Ours
+	}
+	return r.box.user
 }
 
-func (r *run) ownAs(dirs []string, chown func(path string, user, group int) error) error {
-	if r.box.user == os.Getuid() {
+// give gives a directory to the user of the command, unless it is his already: in an overlay, what is given is copied.
+func (r *run) give(path string) error {
+	user := r.user()
+	if user == checkout.Ours {
 		return nil
 	}
-	for _, dir := range dirs {
-		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return chown(path, r.box.user, r.box.user)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ownInside gives what was put into the view to the user of the command: inputs, and directories that were made for them.
-func (r *run) ownInside(inputs []engine.Mount, made map[string]bool) error {
-	var all []string
-	for _, m := range inputs {
-		all = append(all, r.path(m.Path))
-	}
-	if err := r.ownAs(all, give); err != nil {
-		return err
-	}
-	for dir := range made {
-		if err := give(r.path(dir), r.box.user, r.box.user); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// give is os.Lchown for what does not belong to the user yet: in an overlay, what is given is copied.
-func give(path string, user, group int) error {
 	var stat unix.Stat_t
 	if err := unix.Lstat(path, &stat); err != nil {
 		return &os.PathError{Op: "lstat", Path: path, Err: err}
@@ -193,7 +164,7 @@ func give(path string, user, group int) error {
 	if int(stat.Uid) == user {
 		return nil
 	}
-	return os.Lchown(path, user, group)
+	return os.Lchown(path, user, user)
 }
 
 // tryOverlays finds out whether b can make overlays that are what they should be: the command's own, and without effect on what is below.
