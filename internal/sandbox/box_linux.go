@@ -134,6 +134,8 @@ type box struct {
 	number int
 	user   int // the user of commands outside of the box
 	closed bool
+	layers []kept // in memory; the last used ones at the end
+	laid   int    // counts them
 }
 
 // buildUsers is the first of the users that commands get if we are root: one for each box, whom nobody else uses.

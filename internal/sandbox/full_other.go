@@ -35,6 +35,7 @@ func (*boxes) close()                                              {}
 
 func (*run) memoryDir() string                     { return "" }
 func (*run) enter(context.Context, *placing) error { return errNoNamespaces }
+func (*run) lay(context.Context, *placing) error   { return nil }
 func (*run) leave()                                {}
 func (*run) user() int                             { return checkout.Ours }
 func (*run) give(string) error                     { return nil }

@@ -31,9 +31,10 @@ func closeAll(fds []int) {
 }
 
 // memoryDir is where this run may copy into memory.
-func (r *run) memoryDir() string {
-	return fmt.Sprintf("/proc/self/fd/%d/%s", r.box.memory, filepath.Base(r.root))
-}
+func (r *run) memoryDir() string { return r.box.inMemory(filepath.Base(r.root)) }
+
+// inMemory is where a directory of the box's memory is.
+func (b *box) inMemory(name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", b.memory, name) }
 
 // world returns what the command finds around it, without what is not on the disk.
 func (r *run) world() *world {
@@ -47,7 +48,7 @@ func (r *run) world() *world {
 // enter has the box make the command's world now, and makes the run's directory the one in it.
 func (r *run) enter(ctx context.Context, p *placing) error {
 	w := r.world()
-	w.Memory = p.memory
+	w.Memory, w.Layers = p.memory, r.layers
 	for _, m := range p.shared {
 		_, done, err := r.tools.Use(ctx, m.Digest)
 		if err != nil {
@@ -79,6 +80,7 @@ func (r *run) leave() {
 	}
 	if r.box != nil && r.box.memory >= 0 {
 		_ = checkout.Remove(r.memoryDir())
+		r.box.trim()
 	}
 }
 
@@ -106,7 +108,7 @@ func makeUppers(root string, w *world, user int) error {
 	return nil
 }
 
-// An overlay shows the directory lower in the box at a place in the run's directory. Changes go to upper, below the run's root.
+// An overlay shows the directory lower in the box, or several with colons between them, at a place in the run's directory. Changes go to upper, below the run's root.
 type overlay struct{ at, lower, upper, work string }
 
 // mounts lists the overlays of w, in the order in which they are to be mounted.
@@ -116,7 +118,11 @@ func (w *world) mounts() (all []overlay) {
 		all = append(all, overlay{at, lower, "upper" + n, "index" + n})
 	}
 	if w.Memory {
-		add(boxWork, filepath.Join(boxMemory, w.Root))
+		lower := filepath.Join(boxMemory, w.Root)
+		for _, l := range w.Layers {
+			lower += ":" + filepath.Join(boxMemory, l)
+		}
+		add(boxWork, lower)
 	}
 	for i := 0; i < len(w.Trees); i += 2 {
 		add(filepath.Join(boxWork, w.Trees[i]), filepath.Join(boxInputs, w.Trees[i+1]))
@@ -175,7 +181,7 @@ func (bs *boxes) tryOverlays(b *box) error {
 	}
 	defer func() { _ = checkout.Remove(root) }()
 	tree := filepath.Join(bs.trees.Dir(), "probe") // which stays: it never changes
-	memory := fmt.Sprintf("/proc/self/fd/%d/%s", b.memory, filepath.Base(root))
+	memory := b.inMemory(filepath.Base(root))
 	defer os.RemoveAll(memory)
 	for _, dir := range []string{root + "/tmp", tree + "/d/e", memory + "/t"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

@@ -42,6 +42,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 
 // assemble makes the directory as p says.
 func (r *run) assemble(ctx context.Context, p *placing) error {
+	if err := r.lay(ctx, p); err != nil {
+		return err
+	}
 	if err := r.begin(p); err != nil {
 		return err
 	}
