@@ -66,7 +66,9 @@ func TestSingleInputsAreKept(t *testing.T) {
 	c := sh("cat in/39", inputs...)
 	first := w.passes(c)
 	other := w.singles("other", 40, 2)
-	with := func(source string) []engine.Mount { return slices.Concat(inputs, other, []engine.Mount{w.file("src", source)}) }
+	with := func(source string) []engine.Mount {
+		return slices.Concat(inputs, other, []engine.Mount{w.file("src", source)})
+	}
 	w.passes(sh("cat in/39 other/39 src", with("1")...))
 	w.forget(inputs)
 	w.forget(other)
