@@ -19,9 +19,10 @@ type kept struct {
 
 // lay sees to it that the layers of p are in the box's memory.
 func (r *run) lay(ctx context.Context, p *placing) error {
-	if len(p.layers) == 0 {
+	if r.box == nil {
 		return nil
 	}
+	r.box.inUse = 0
 	for _, l := range p.layers {
 		i := slices.IndexFunc(r.box.layers, func(k kept) bool { return k.key == l.key })
 		if i < 0 {
@@ -37,7 +38,8 @@ func (r *run) lay(ctx context.Context, p *placing) error {
 			r.box.layers = append(slices.Delete(r.box.layers, i, i+1), k)
 		}
 	}
-	for _, k := range r.box.layers[len(r.box.layers)-len(p.layers):] {
+	r.box.inUse = len(p.layers)
+	for _, k := range r.box.layers[len(r.box.layers)-r.box.inUse:] {
 		r.layers = append(r.layers, k.name)
 	}
 	return nil
@@ -55,11 +57,10 @@ func (r *run) writeLayer(ctx context.Context, name string, l *layer) error {
 	return r.fill(ctx, l.inputs, nil, nil)
 }
 
-// trim removes layers that were not used for longest, as far as they are more than is kept.
-func (b *box) trim() {
-	left := weight{keptFiles, keptBytes}
+// trim removes layers that were not used for longest, as far as they are more than left, and never those that a command uses.
+func (b *box) trim(left weight) {
 	for i, k := range slices.Backward(b.layers) {
-		if !left.has(k.weight) {
+		if i < len(b.layers)-b.inUse && !left.has(k.weight) {
 			for _, k := range b.layers[:i+1] {
 				_ = checkout.Remove(b.inMemory(k.name))
 			}

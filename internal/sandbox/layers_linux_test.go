@@ -90,11 +90,20 @@ func TestSingleInputsAreKept(t *testing.T) {
 	if _, err := w.Execute(t.Context(), sh("", other...)); !errors.As(err, &lost) {
 		t.Errorf("what was not used for longest: %v", err)
 	}
+	many := slices.Concat(w.singles("a", 99, 9), w.singles("b", 99, 9), w.singles("c", 99, 9))
+	for n := range 8 { // more than is kept, in one command
+		many = append(many, w.singles(fmt.Sprint("d", n), 99, 9)...)
+	}
+	if got := w.passes(sh("sleep 0.1; cat */* | wc -c", many...)); got != "7513\n" {
+		t.Errorf("many: %s", got)
+	}
 	large := w.singles("in", 20, 3)
 	for i := range large {
-		large[i] = w.file(large[i].Path, strings.Repeat(fmt.Sprint(i), 300_000))
+		large[i] = w.file(large[i].Path, strings.Repeat(string(rune('a'+i)), 500_000))
 	}
-	w.passes(sh("wc -c in/*", large...))
+	if got := w.passes(sh("wc -c in/* | tail -1", large...)); !strings.Contains(got, "10000000") {
+		t.Errorf("large files: %s", got)
+	}
 	w.forget(large)
 	if _, err := w.Execute(t.Context(), sh("", large...)); !errors.As(err, &lost) {
 		t.Errorf("what is more than is kept: %v", err)

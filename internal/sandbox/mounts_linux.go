@@ -80,7 +80,8 @@ func (r *run) leave() {
 	}
 	if r.box != nil && r.box.memory >= 0 {
 		_ = checkout.Remove(r.memoryDir())
-		r.box.trim()
+		r.box.inUse = 0
+		r.box.trim(weight{2 * keptLayers.files, 2 * keptLayers.bytes})
 	}
 }
 
