@@ -5,8 +5,6 @@ package checkout
 
 import (
 	"context"
-	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,109 +20,92 @@ var Epoch = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
 // Write writes the tree root to the directory dir, which is created if it does not exist. Files are 0644 or 0755, directories
 // 0755, their modification times are the Epoch.
 func Write(ctx context.Context, s cas.Store, root cas.Digest, dir string) error {
-	w := &writer{ctx: ctx, store: s}
-	return w.write(root, dir)
+	w := NewWriter(s, Ours)
+	defer w.Close()
+	return w.Tree(ctx, root, dir)
 }
 
-// writer writes a tree; if files is not nil, others write the files.
-type writer struct {
-	ctx   context.Context
-	store cas.Store
-	files chan<- fileJob
-	dirs  []string
+// File writes the blob d to a new file at path; the error wraps fs.ErrExist if there is one already.
+func File(ctx context.Context, s cas.Store, d cas.Digest, executable bool, path string) error {
+	w := NewWriter(s, Ours)
+	defer w.Close()
+	return w.File(ctx, d, executable, path)
 }
 
-type fileJob struct {
-	digest     cas.Digest
-	executable bool
-	path       string
+// Tree writes the tree root to the directory dir, as Write does.
+func (w *Writer) Tree(ctx context.Context, root cas.Digest, dir string) error {
+	t := &treeWriter{Writer: w, file: func(e cas.Entry, path string) error { return w.File(ctx, e.Digest, e.Executable, path) }}
+	if err := t.write(ctx, root, dir); err != nil {
+		return err
+	}
+	return t.age()
 }
 
-func (w *writer) write(root cas.Digest, dir string) error {
+// treeWriter writes a tree; file writes its files, or sees to it that others do.
+type treeWriter struct {
+	*Writer
+	file func(e cas.Entry, path string) error
+	dirs []string
+}
+
+// write writes all of a tree but what it tells of its directories.
+func (t *treeWriter) write(ctx context.Context, root cas.Digest, dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	w.dirs = append(w.dirs, dir)
-	for e, err := range cas.Walk(w.ctx, w.store, root) {
+	t.dirs = append(t.dirs, dir)
+	for e, err := range cas.Walk(ctx, t.store, root) {
 		if err == nil {
-			err = w.entry(e, filepath.Join(dir, filepath.FromSlash(e.Path)))
+			err = t.entry(e, filepath.Join(dir, filepath.FromSlash(e.Path)))
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if w.files == nil {
-		return w.age()
-	}
 	return nil
 }
 
-func (w *writer) entry(e cas.Entry, path string) error {
+func (t *treeWriter) entry(e cas.Entry, path string) error {
 	switch e.Kind {
 	case cas.DirEntry:
-		w.dirs = append(w.dirs, path)
+		t.dirs = append(t.dirs, path)
 		return os.Mkdir(path, 0o755)
 	case cas.SymlinkEntry:
-		return os.Symlink(e.Target, path)
-	}
-	if w.files == nil {
-		return File(w.ctx, w.store, e.Digest, e.Executable, path)
-	}
-	select {
-	case w.files <- fileJob{e.Digest, e.Executable, path}:
-		return nil
-	case <-w.ctx.Done():
-		return w.ctx.Err()
-	}
-}
-
-// age sets the modes and times of the directories, the innermost first, after everything in them is written.
-func (w *writer) age() error {
-	for i := len(w.dirs) - 1; i >= 0; i-- {
-		if err := os.Chmod(w.dirs[i], 0o755); err != nil {
+		if err := os.Symlink(e.Target, path); err != nil {
 			return err
 		}
-		if err := os.Chtimes(w.dirs[i], Epoch, Epoch); err != nil {
+		return t.give(path)
+	}
+	return t.file(e, path)
+}
+
+// give gives what has no descriptor to the user.
+func (w *Writer) give(path string) error {
+	if w.user == Ours {
+		return nil
+	}
+	return os.Lchown(path, w.user, w.user)
+}
+
+// age sets the modes, times and owners of the directories, the innermost first, after everything in them is written.
+func (t *treeWriter) age() error {
+	for i := len(t.dirs) - 1; i >= 0; i-- {
+		if err := os.Chmod(t.dirs[i], 0o755); err != nil {
+			return err
+		}
+		if err := os.Chtimes(t.dirs[i], Epoch, Epoch); err != nil {
+			return err
+		}
+		if err := t.give(t.dirs[i]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// File writes the blob d to a new file at path; the error wraps fs.ErrExist if there is one already.
-func File(ctx context.Context, s cas.Store, d cas.Digest, executable bool, path string) error {
-	r, err := s.Open(ctx, d)
-	if err != nil {
-		return fmt.Errorf("%s: %w", filepath.Base(path), err)
-	}
-	if executable {
-		err = program(path, r)
-	} else {
-		err = create(path, 0o644, r)
-	}
-	if cerr := r.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("%s: %w", filepath.Base(path), cerr) // the content is checked on the way
-	}
-	if err != nil {
-		return err
-	}
-	return os.Chtimes(path, Epoch, Epoch)
-}
-
-// create makes the file at path with this mode, whatever our umask is, and the content of r.
-func create(path string, mode fs.FileMode, r io.Reader) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, r)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	return err
+type fileJob struct {
+	cas.Entry
+	path string
 }
 
 // writeParallel is Write with several files at a time, for large trees.
@@ -135,15 +116,24 @@ func writeParallel(ctx context.Context, s cas.Store, root cas.Digest, dir string
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
+			w := NewWriter(s, Ours)
+			defer w.Close()
 			for f := range files {
-				if err := File(ctx, s, f.digest, f.executable, f.path); err != nil {
+				if err := w.File(ctx, f.Digest, f.Executable, f.path); err != nil {
 					cancel(err)
 				}
 			}
 		})
 	}
-	w := &writer{ctx: ctx, store: s, files: files}
-	err := w.write(root, dir)
+	t := &treeWriter{Writer: NewWriter(s, Ours), file: func(e cas.Entry, path string) error {
+		select {
+		case files <- fileJob{e, path}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}}
+	err := t.write(ctx, root, dir)
 	close(files)
 	wg.Wait()
 	if cause := context.Cause(ctx); cause != nil {
@@ -152,7 +142,7 @@ func writeParallel(ctx context.Context, s cas.Store, root cas.Digest, dir string
 	if err != nil {
 		return err
 	}
-	return w.age()
+	return t.age()
 }
 
 // Remove removes dir and everything in it, also what was made unwritable.

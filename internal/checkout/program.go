@@ -4,35 +4,30 @@ import (
 	"bytes"
 	"io"
 	"os"
-	"path/filepath"
-	"syscall"
 )
 
 // maxBuffer is how much of a program, in bytes, is kept in memory on its way to its file.
 const maxBuffer = 4 << 20
 
-// program creates the executable file at path with the content of r. No process is forked while it is open for writing: a forked
-// process holds it open too, until somewhere in the middle of its own exec (on Linux, its parent goes on before the descriptors are
-// closed), and whoever executes the file then gets ETXTBSY. R is read before, because a store may itself wait for what needs the
-// lock.
-func program(path string, r io.Reader) error {
+// ahead reads all of a program before its file is made, because a store may itself wait for what needs the lock that is held then. What is too
+// much for memory goes to a file without a name in dir, which the caller closes if it is not nil.
+func (c *content) ahead(dir string) (spilled *os.File, err error) {
+	if c.rest == nil {
+		return nil, nil
+	}
 	var buf bytes.Buffer
-	n, err := io.Copy(&buf, io.LimitReader(r, maxBuffer))
-	if err != nil {
-		return err
+	buf.Write(c.begin)
+	if _, err := io.Copy(&buf, io.LimitReader(c.rest, maxBuffer-int64(buf.Len()))); err != nil {
+		return nil, err
 	}
-	content := io.Reader(&buf)
-	if n == maxBuffer {
-		f, err := spill(filepath.Dir(path), io.MultiReader(&buf, r))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		content = f
+	if buf.Len() < maxBuffer {
+		*c = content{begin: buf.Bytes()}
+		return nil, nil
 	}
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	return create(path, 0o755, content)
+	if spilled, err = spill(dir, io.MultiReader(&buf, c.rest)); err == nil {
+		*c = content{rest: spilled}
+	}
+	return spilled, err
 }
 
 // spill writes what r holds to a file without a name, and returns it to be read.

@@ -134,6 +134,9 @@ type box struct {
 	number int
 	user   int // the user of commands outside of the box
 	closed bool
+	layers []kept // in memory; the last used ones at the end
+	laid   int    // counts them
+	inUse  int    // how many of them a command uses; the last ones
 }
 
 // buildUsers is the first of the users that commands get if we are root: one for each box, whom nobody else uses.
@@ -356,6 +359,7 @@ func (b *box) do(ctx context.Context, order []byte, files []*os.File) (r *report
 		r, err := b.report()
 		answers <- answer{r, err}
 	})
+	b.trim(keptLayers) // there is nothing else to do here
 	for end, signal := ctx.Done(), byte(signalTerm); ; signal = signalKill {
 		select {
 		case a := <-answers:

@@ -33,11 +33,12 @@ func (*boxes) take(context.Context, *engine.Command) (*box, error) { return nil,
 func (*boxes) give(*box)                                           {}
 func (*boxes) close()                                              {}
 
-func (*run) memoryDir() string                               { return "" }
-func (*run) enter(context.Context, *placing) error           { return errNoNamespaces }
-func (*run) leave()                                          {}
-func (*run) own(...string) error                             { return errNoNamespaces }
-func (*run) ownInside([]engine.Mount, map[string]bool) error { return errNoNamespaces }
+func (*run) memoryDir() string                     { return "" }
+func (*run) enter(context.Context, *placing) error { return errNoNamespaces }
+func (*run) lay(context.Context, *placing) error   { return nil }
+func (*run) leave()                                {}
+func (*run) user() int                             { return checkout.Ours }
+func (*run) give(string) error                     { return nil }
 
 func (*run) executeBoxed(context.Context, context.Context, *streams) (*engine.Result, error) {
 	return nil, errNoNamespaces

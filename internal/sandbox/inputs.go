@@ -29,6 +29,8 @@ type placing struct {
 	memory bool
 	// shared are the trees that come from shared copies.
 	shared []engine.Mount
+	// layers are in memory, below what is copied; the box may have them already.
+	layers []layer
 	// now are copied before the world is made, later are copied into it: they are too large for memory, or stand inside a shared tree.
 	now, later []engine.Mount
 }
@@ -77,6 +79,7 @@ func (x *Executor) place(ctx context.Context, c *engine.Command) (p placing, err
 	}
 	if p.memory = memoryFiles-left.files > fewFiles; p.memory {
 		p.later = append(large, p.later...)
+		p.layered(c)
 	} else {
 		p.now = append(p.now, large...)
 	}

@@ -1,8 +1,12 @@
 package sandbox_test
 
 import (
+	"errors"
 	"fmt"
+	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"cbuild/engine"
 )
@@ -54,6 +58,45 @@ func BenchmarkInputs(b *testing.B) {
 		}
 		known(fmt.Sprintf("single-%d", n), 1, engine.Command{Mounts: mounts})
 	}
+	b.Run("new-single-100", func(b *testing.B) {
+		for b.Loop() {
+			b.StopTimer()
+			count++
+			mounts := w.singles("in", 100, count)
+			b.StartTimer()
+			execute(b, engine.Command{Mounts: mounts})
+		}
+	})
+	b.Run("bare-100", func(b *testing.B) {
+		dir, err := unix.Open(b.TempDir(), unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer unix.Close(dir)
+		for b.Loop() {
+			for i := range 100 {
+				bareFile(b, dir, fmt.Sprintf("%04d.h", i))
+			}
+			for i := range 100 {
+				if err := unix.Unlinkat(dir, fmt.Sprintf("%04d.h", i), 0); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+}
+
+// bareFile is what the system takes for a small file.
+func bareFile(b *testing.B, dir int, name string) {
+	fd, err := unix.Openat(dir, name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o644)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, err = unix.Write(fd, []byte("int x;\n"))
+	times := []unix.Timespec{{Sec: 1}, {Sec: 1}}
+	if err = errors.Join(err, unix.Fchown(fd, os.Getuid(), os.Getgid()), unix.UtimesNanoAt(dir, name, times, 0), unix.Close(fd)); err != nil {
+		b.Fatal(err)
+	}
 }
 
 // manyFiles returns a tree of n small files, twenty to a directory. Trees of different seeds differ.
@@ -64,4 +107,12 @@ func (w *world) manyFiles(n, seed int) engine.Artifact {
 	}
 	files["d000/00000.c"] = fmt.Sprintf("int seed%d;\n", seed)
 	return w.tree(files)
+}
+
+// singles returns n files of a directory, with contents that depend on seed.
+func (w *world) singles(dir string, n, seed int) (all []engine.Mount) {
+	for i := range n {
+		all = append(all, w.file(fmt.Sprintf("%s/%02d", dir, i), fmt.Sprintf("%d of %d", i, seed)))
+	}
+	return all
 }

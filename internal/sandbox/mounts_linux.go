@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"cbuild/engine"
 	"cbuild/internal/checkout"
 )
 
@@ -32,9 +31,10 @@ func closeAll(fds []int) {
 }
 
 // memoryDir is where this run may copy into memory.
-func (r *run) memoryDir() string {
-	return fmt.Sprintf("/proc/self/fd/%d/%s", r.box.memory, filepath.Base(r.root))
-}
+func (r *run) memoryDir() string { return r.box.inMemory(filepath.Base(r.root)) }
+
+// inMemory is where a directory of the box's memory is.
+func (b *box) inMemory(name string) string { return fmt.Sprintf("/proc/self/fd/%d/%s", b.memory, name) }
 
 // world returns what the command finds around it, without what is not on the disk.
 func (r *run) world() *world {
@@ -48,7 +48,7 @@ func (r *run) world() *world {
 // enter has the box make the command's world now, and makes the run's directory the one in it.
 func (r *run) enter(ctx context.Context, p *placing) error {
 	w := r.world()
-	w.Memory = p.memory
+	w.Memory, w.Layers = p.memory, r.layers
 	for _, m := range p.shared {
 		_, done, err := r.tools.Use(ctx, m.Digest)
 		if err != nil {
@@ -80,6 +80,8 @@ func (r *run) leave() {
 	}
 	if r.box != nil && r.box.memory >= 0 {
 		_ = checkout.Remove(r.memoryDir())
+		r.box.inUse = 0
+		r.box.trim(weight{2 * keptLayers.files, 2 * keptLayers.bytes})
 	}
 }
 
@@ -107,7 +109,7 @@ func makeUppers(root string, w *world, user int) error {
 	return nil
 }
 
-// An overlay shows the directory lower in the box at a place in the run's directory. Changes go to upper, below the run's root.
+// An overlay shows the directory lower in the box, or several with colons between them, at a place in the run's directory. Changes go to upper, below the run's root.
 type overlay struct{ at, lower, upper, work string }
 
 // mounts lists the overlays of w, in the order in which they are to be mounted.
@@ -117,7 +119,11 @@ func (w *world) mounts() (all []overlay) {
 		all = append(all, overlay{at, lower, "upper" + n, "index" + n})
 	}
 	if w.Memory {
-		add(boxWork, filepath.Join(boxMemory, w.Root))
+		lower := filepath.Join(boxMemory, w.Root)
+		for _, l := range w.Layers {
+			lower += ":" + filepath.Join(boxMemory, l)
+		}
+		add(boxWork, lower)
 	}
 	for i := 0; i < len(w.Trees); i += 2 {
 		add(filepath.Join(boxWork, w.Trees[i]), filepath.Join(boxInputs, w.Trees[i+1]))
@@ -144,48 +150,20 @@ func (b *box) make(w *world) (*view, error) {
 	return &view{files[0], files[1]}, nil
 }
 
-// own gives directories and everything in them, which is ours, to the user of the command.
-func (r *run) own(dirs ...string) error {
-	return r.ownAs(dirs, os.Lchown)
+// user is who gets what is written for the command.
+func (r *run) user() int {
+	if r.box == nil || r.box.user == os.Getuid() {
+		return checkout.Ours
+	}
+	return r.box.user
 }
 
-func (r *run) ownAs(dirs []string, chown func(path string, user, group int) error) error {
-	if r.box.user == os.Getuid() {
+// give gives a directory to the user of the command, unless it is his already: in an overlay, what is given is copied.
+func (r *run) give(path string) error {
+	user := r.user()
+	if user == checkout.Ours {
 		return nil
 	}
-	for _, dir := range dirs {
-		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
-			if err != nil {
-				return err
-			}
-			return chown(path, r.box.user, r.box.user)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ownInside gives what was put into the view to the user of the command: inputs, and directories that were made for them.
-func (r *run) ownInside(inputs []engine.Mount, made map[string]bool) error {
-	var all []string
-	for _, m := range inputs {
-		all = append(all, r.path(m.Path))
-	}
-	if err := r.ownAs(all, give); err != nil {
-		return err
-	}
-	for dir := range made {
-		if err := give(r.path(dir), r.box.user, r.box.user); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// give is os.Lchown for what does not belong to the user yet: in an overlay, what is given is copied.
-func give(path string, user, group int) error {
 	var stat unix.Stat_t
 	if err := unix.Lstat(path, &stat); err != nil {
 		return &os.PathError{Op: "lstat", Path: path, Err: err}
@@ -193,7 +171,7 @@ func give(path string, user, group int) error {
 	if int(stat.Uid) == user {
 		return nil
 	}
-	return os.Lchown(path, user, group)
+	return os.Lchown(path, user, user)
 }
 
 // tryOverlays finds out whether b can make overlays that are what they should be: the command's own, and without effect on what is below.
@@ -204,7 +182,7 @@ func (bs *boxes) tryOverlays(b *box) error {
 	}
 	defer func() { _ = checkout.Remove(root) }()
 	tree := filepath.Join(bs.trees.Dir(), "probe") // which stays: it never changes
-	memory := fmt.Sprintf("/proc/self/fd/%d/%s", b.memory, filepath.Base(root))
+	memory := b.inMemory(filepath.Base(root))
 	defer os.RemoveAll(memory)
 	for _, dir := range []string{root + "/tmp", tree + "/d/e", memory + "/t"} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {

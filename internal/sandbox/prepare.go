@@ -42,6 +42,9 @@ func (r *run) prepare(ctx context.Context) (err error) {
 
 // assemble makes the directory as p says.
 func (r *run) assemble(ctx context.Context, p *placing) error {
+	if err := r.lay(ctx, p); err != nil {
+		return err
+	}
 	if err := r.begin(p); err != nil {
 		return err
 	}
@@ -60,7 +63,7 @@ func (r *run) assemble(ctx context.Context, p *placing) error {
 	if r.box == nil {
 		return nil
 	}
-	if err := r.own(r.work, filepath.Join(r.root, "tmp")); err != nil || p.plain() {
+	if err := r.give(filepath.Join(r.root, "tmp")); err != nil || p.plain() {
 		return err
 	}
 	if err := r.enter(ctx, p); err != nil {
@@ -135,11 +138,13 @@ func (r *run) tokens(ctx context.Context) error {
 
 func (r *run) script() string { return filepath.Join(r.root, "script") }
 
-// fill puts inputs into the run's directory, and makes places for trees and the parents of outs.
+// fill puts inputs into the run's directory, and makes places for trees and the parents of outs. All of it is the command's.
 func (r *run) fill(ctx context.Context, inputs, places []engine.Mount, outs []engine.OutSpec) error {
 	made := map[string]bool{".": true}
+	w := checkout.NewWriter(r.store, r.user())
+	defer w.Close()
 	for _, m := range inputs {
-		if err := r.mount(ctx, m, made); err != nil {
+		if err := r.mount(ctx, w, m, made); err != nil {
 			return lost(fmt.Errorf("input %s: %w", m.Path, err), m.Digest)
 		}
 	}
@@ -153,13 +158,7 @@ func (r *run) fill(ctx context.Context, inputs, places []engine.Mount, outs []en
 			return fmt.Errorf("out %s: %w", o.Path, err)
 		}
 	}
-	if err := r.settle(made); err != nil {
-		return err
-	}
-	if r.view == nil {
-		return nil // everything there is becomes the command's later
-	}
-	return r.ownInside(inputs, made)
+	return r.settle(made)
 }
 
 // writeScript writes the script beside the run's directory.
@@ -175,7 +174,7 @@ func (r *run) path(p string) string { return filepath.Join(r.work, filepath.From
 
 // mount puts an input in its place. The parents are made through the directory's os.Root: a link in another input must not lead
 // outside. Made collects the directories.
-func (r *run) mount(ctx context.Context, m engine.Mount, made map[string]bool) error {
+func (r *run) mount(ctx context.Context, w *checkout.Writer, m engine.Mount, made map[string]bool) error {
 	at := r.path(m.Path)
 	if m.Kind == engine.TreeKind {
 		if r.brought(m) {
@@ -184,12 +183,12 @@ func (r *run) mount(ctx context.Context, m engine.Mount, made map[string]bool) e
 		if err := r.makeDir(m.Path, made); err != nil {
 			return err
 		}
-		return misplaced(checkout.Write(ctx, r.store, m.Digest, at))
+		return misplaced(w.Tree(ctx, m.Digest, at))
 	}
 	if err := r.makeDir(path.Dir(m.Path), made); err != nil {
 		return err
 	}
-	err := checkout.File(ctx, r.store, m.Digest, m.Executable, at)
+	err := w.File(ctx, m.Digest, m.Executable, at)
 	if errors.Is(err, fs.ErrExist) && holds(at, m.Digest) {
 		return nil // the directory that it lies in is an input too
 	}
@@ -244,7 +243,7 @@ func misplaced(err error) error {
 	return err
 }
 
-// settle gives the directories that were made the mode and the time that everything has, the innermost first.
+// settle gives the directories that were made the mode, the time and the owner that everything has, the innermost first.
 func (r *run) settle(made map[string]bool) error {
 	dirs := make([]string, 0, len(made))
 	for d := range made {
@@ -257,6 +256,9 @@ func (r *run) settle(made map[string]bool) error {
 			return err
 		}
 		if err := os.Chtimes(at, checkout.Epoch, checkout.Epoch); err != nil {
+			return err
+		}
+		if err := r.give(at); err != nil {
 			return err
 		}
 	}

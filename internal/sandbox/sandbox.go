@@ -136,6 +136,7 @@ type run struct {
 	work   string      // the run's directory, where it can be reached from here
 	view   *view       // what the command sees, if that is more than is on the disk
 	done   []func()    // gives back the shared trees
+	layers []string    // what is in the box's memory for it
 	inside *os.Root    // the same, for what is written before the command starts
 	made   fs.FileInfo // the same, as long as inside is open: another directory in its place is not it
 	expand *strings.Replacer
@@ -206,7 +207,7 @@ func (r *run) takeApart() {
 	for _, done := range r.done {
 		done()
 	}
-	r.done = nil
+	r.done, r.layers = nil, nil
 }
 
 // A worldError says that a box could not make the world of a command.

@@ -46,6 +46,8 @@ type world struct {
 	Script bool
 	// Memory says that the run's directory is below that of memory; changes are on the disk.
 	Memory bool
+	// Layers are directories below that of memory that lie below the run's.
+	Layers []string
 	// Trees are the trees that stand in the run's directory: path and name in turns.
 	Trees []string
 }
@@ -145,13 +147,14 @@ func (w *world) encode() []byte {
 	e.strings(w.Tools)
 	e.bool(w.Script)
 	e.bool(w.Memory)
+	e.strings(w.Layers)
 	e.strings(w.Trees)
 	return e.b
 }
 
 func decodeWorld(b []byte) (*world, error) {
 	d := decoder{b: b}
-	w := &world{Root: d.string(), Tools: d.strings(), Script: d.bool(), Memory: d.bool(), Trees: d.strings()}
+	w := &world{Root: d.string(), Tools: d.strings(), Script: d.bool(), Memory: d.bool(), Layers: d.strings(), Trees: d.strings()}
 	if d.err != nil || w.Root == "" || len(w.Trees)%2 != 0 {
 		return nil, errMessage
 	}

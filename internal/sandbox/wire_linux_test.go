@@ -13,7 +13,7 @@ import (
 func FuzzMessages(f *testing.F) {
 	o := &order{Argv: []string{"a", ""}, Env: []string{"X=1"}, Dir: "/build/work", Path: "/bin"}
 	f.Add(o.encode())
-	f.Add((&world{Root: "run-1", Tools: []string{"t"}, Script: true, Trees: []string{"src", "t"}}).encode())
+	f.Add((&world{Root: "run-1", Tools: []string{"t"}, Script: true, Memory: true, Layers: []string{"layer-1"}, Trees: []string{"src", "t"}}).encode())
 	f.Add((&report{Errno: 2, Text: "no", Status: 256, MaxRSS: -1}).encode())
 	f.Add([]byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01})
 	f.Fuzz(func(t *testing.T, b []byte) {
