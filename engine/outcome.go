@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"time"
 
@@ -30,8 +31,7 @@ func (s Status) String() string { return statusNames[s] }
 type Result struct {
 	Status   Status
 	ExitCode int
-	// Outs are the outputs that exist, sorted by path; collected whatever the status. Where there are two at a path, the first is what others read, and
-	// the second is shown to people: see Plan.Refresh.
+	// Outs are the outputs that exist, sorted by path; collected whatever the status. Where there are two at a path, see Read and Shown.
 	Outs []Output
 	// Stdout and Log name what the action printed: standard output alone, and both streams as they came. Zero if it printed
 	// nothing.
@@ -62,7 +62,30 @@ type Output struct {
 	Artifact
 }
 
-// Out returns the output at path.
+// Read returns the outputs that others read: of two at a path, the first. It enters their keys, and stays what it was when the action is done
+// again because of Plan.Refresh.
+func (r *Result) Read() (outs []Output) {
+	for i, o := range r.Outs {
+		if !slices.ContainsFunc(r.Outs[:i], o.samePath) {
+			outs = append(outs, o)
+		}
+	}
+	return outs
+}
+
+// Shown returns the outputs that are for people: of two at a path, the last. It tells of the build in which anything was done last.
+func (r *Result) Shown() (outs []Output) {
+	for i, o := range r.Outs {
+		if !slices.ContainsFunc(r.Outs[i+1:], o.samePath) {
+			outs = append(outs, o)
+		}
+	}
+	return outs
+}
+
+func (o Output) samePath(other Output) bool { return o.Path == other.Path }
+
+// Out returns the output at path that others read.
 func (r *Result) Out(path string) (Artifact, bool) {
 	for _, o := range r.Outs {
 		if o.Path == path {

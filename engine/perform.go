@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"cbuild/internal/retry"
@@ -125,21 +124,11 @@ func (b *Build) refresh(ctx context.Context, v *view, name string, p *Plan, a *a
 		return // what is stored is right, too
 	}
 	if fresh.cached == NotCached {
-		fresh.result.Outs = append(firstOuts(a.result.Outs), fresh.result.Outs...)
+		fresh.result.Outs = append(a.result.Read(), fresh.result.Outs...)
 		p.replaces = true
 		b.record(ctx, v, p, fresh)
 	}
 	a.result = fresh.result
-}
-
-// firstOuts returns those of the outputs that others read: the first of each path.
-func firstOuts(outs []Output) (first []Output) {
-	for _, o := range outs {
-		if !slices.ContainsFunc(first, func(f Output) bool { return f.Path == o.Path }) {
-			first = append(first, o)
-		}
-	}
-	return first
 }
 
 // lookup returns the stored result of p as an answer, or the reason why there is none that p may use.

@@ -66,7 +66,7 @@ func newCollation(r *Collate, rt *Runtime, self Self) (*collation, error) {
 		c.head.Columns = append(c.head.Columns, n.Name)
 	}
 	if r.Columns == nil {
-		c.head.Columns = r.Compare
+		c.head.Columns, c.head.Outcomes = r.Compare, true
 	}
 	return c, nil
 }
@@ -248,7 +248,7 @@ func (c *collation) prove(ctx context.Context, r *report.Row, outcomes []*engine
 		lost = lost || err != nil
 		r.Sides[i].Evidence = d
 		if c.evidence.outs {
-			r.Sides[i].Extra.Outs = o.Result.Outs
+			r.Sides[i].Extra.Outs = o.Result.Read()
 		}
 	}
 	if lost {

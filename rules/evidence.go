@@ -58,11 +58,12 @@ func (e *evidence) same(ctx context.Context, a, b *engine.Result) (bool, error) 
 	if !e.outs {
 		return true, nil
 	}
-	if len(a.Outs) != len(b.Outs) {
+	outs, others := a.Read(), b.Read()
+	if len(outs) != len(others) {
 		return false, nil
 	}
-	for i, x := range a.Outs {
-		y := b.Outs[i]
+	for i, x := range outs {
+		y := others[i]
 		if x.Path != y.Path || x.Kind != y.Kind || x.Executable != y.Executable {
 			return false, nil
 		}
@@ -114,7 +115,7 @@ func (e *evidence) digest(ctx context.Context, r *engine.Result) (cas.Digest, er
 	if !e.outs {
 		return cas.Of(canon), nil
 	}
-	for _, o := range r.Outs {
+	for _, o := range r.Read() {
 		kind, read := fileLetter(o.Executable), func(ctx context.Context, d cas.Digest) (cas.Digest, error) { return e.blob(ctx, d, false) }
 		if o.Kind == engine.TreeKind {
 			kind, read = 't', e.tree

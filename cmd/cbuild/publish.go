@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,7 +70,7 @@ func (p *publication) use(ctx context.Context, row *engine.Row, o *engine.Outcom
 	if !o.OK() || !p.selection.Includes(row.Key, o.Axes) {
 		return nil
 	}
-	for _, out := range shownOuts(o.Result) {
+	for _, out := range o.Result.Shown() {
 		at := filepath.Join(instanceFolder(row, o), filepath.FromSlash(out.Path))
 		if p.selection.Target.Rule == "collate" {
 			at = cmp.Or(instanceFolder(row, o), ".") // a report lies in the folder itself
@@ -88,17 +87,6 @@ func (p *publication) use(ctx context.Context, row *engine.Row, o *engine.Outcom
 		}
 	}
 	return nil
-}
-
-// shownOuts returns the outputs of a result that are for people: of those at one path, the last, which tells of the build as it was the last time
-// that anything was done. The first is what other targets read.
-func shownOuts(r *engine.Result) (shown []engine.Output) {
-	for i, o := range r.Outs {
-		if !slices.ContainsFunc(r.Outs[i+1:], func(later engine.Output) bool { return later.Path == o.Path }) {
-			shown = append(shown, o)
-		}
-	}
-	return shown
 }
 
 // copy writes an artifact to the path at in the folder to come.

@@ -289,7 +289,7 @@ func (p *past) file(ctx context.Context, id, label, name string) (cas.Digest, er
 	if err != nil || rec == nil || len(rec.Result.Outs) == 0 {
 		return cas.Digest{}, errors.New("the report is not in the store any more")
 	}
-	for e, err := range cas.Walk(ctx, p.store, shownOuts(rec.Result)[0].Digest) {
+	for e, err := range cas.Walk(ctx, p.store, rec.Result.Shown()[0].Digest) {
 		if err != nil {
 			return cas.Digest{}, err
 		}

@@ -167,10 +167,7 @@ func result(e engine.Event) Result {
 	}
 	res.Cached, res.ExitCode = o.Cached.String(), o.Result.ExitCode
 	var made strings.Builder
-	for i, out := range o.Result.Outs {
-		if slices.ContainsFunc(o.Result.Outs[:i], func(first engine.Output) bool { return first.Path == out.Path }) {
-			continue // it tells of the build, and is nobody's input
-		}
+	for _, out := range o.Result.Read() {
 		fmt.Fprintf(&made, "%s %v %v\n", out.Path, out.Executable, out.Digest)
 	}
 	fmt.Fprintf(&made, "%v %s", o.Result.Stdout, o.Result.Facts["rows"])

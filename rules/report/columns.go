@@ -209,7 +209,7 @@ func (c *columns) header(b *Build, kinds []string, chunks []int, sandbox string)
 	o.strings("axes", names(h.Axes))
 	o.list("columns", len(kinds), func(i int, m *object) {
 		m.string("name", Name(h.Columns[i]))
-		m.string("kind", c.kind(i, kinds[i]))
+		m.string("kind", c.kind(kinds[i]))
 	})
 	o.member("grouped")
 	o.buf = appendBool(o.buf, h.Grouped)
@@ -232,9 +232,9 @@ func (c *columns) header(b *Build, kinds []string, chunks []int, sandbox string)
 	return o
 }
 
-// kind is that of the i-th column: those that a comparison has by itself hold outcomes.
-func (c *columns) kind(i int, kind string) string {
-	if i < len(c.head.Compare) && len(c.head.Columns) == len(c.head.Compare) && c.head.Columns[i] == c.head.Compare[i] && kind == "text" {
+// kind is that of a column: those that a comparison has by itself hold outcomes.
+func (c *columns) kind(kind string) string {
+	if c.head.Outcomes {
 		return "outcome"
 	}
 	return kind

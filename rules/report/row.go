@@ -21,6 +21,8 @@ type Head struct {
 	Axes []string
 	// Columns are the names of the rows' columns.
 	Columns []string
+	// Outcomes is set if the columns are those that a comparison has by itself: how each side ended.
+	Outcomes bool
 	// Grouped is set if rows have a group.
 	Grouped bool
 	// Summary counts the rows by class, Count all of them.

@@ -158,11 +158,15 @@ function Fields({ pack: p, row, problems }: { pack: Pack; row: number; problems:
   );
 }
 
+/** plain are the names of files that a browser shows without running anything. Others are saved: a program has made them, and where the report is hosted it
+ *  would else speak with the host's name. */
+const plain = /\.(txt|log|csv|json|md|png|jpe?g|gif|webp)$/i;
+
 function Artifact({ text }: { text: string }) {
   const { name, digest, link } = artifact(text);
   return (
     <>
-      {link ? <a href={link}>{name}</a> : name || "—"} <span class="dim">{digest}</span>
+      {link ? <a href={link} download={plain.test(name) ? undefined : name}>{name}</a> : name || "—"} <span class="dim">{digest}</span>
     </>
   );
 }
