@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net/http"
 	"strconv"
@@ -191,7 +192,7 @@ func (f *follower) routes(to routes) {
 		f.looking.Add(1)
 		defer f.looking.Add(-1)
 		if shot := f.await(r.Context()); shot != nil {
-			servePart(w, shot.Pack)
+			servePack(w, shot)
 			return
 		}
 		http.Error(w, "no build has run here yet", http.StatusNotFound)
@@ -275,6 +276,17 @@ func livePage(w http.ResponseWriter, title string) {
 	_, _ = io.WriteString(w, report.LivePage(title)) // who went away needs no answer
 }
 
+// servePack writes the data of a page, and says by which name its details are to be asked for.
+func servePack(w http.ResponseWriter, shot *live.Snapshot) {
+	w.Header().Set("Generation", generation(shot))
+	servePart(w, shot.Pack)
+}
+
+// generation tells the data of a page from those before and after.
+func generation(shot *live.Snapshot) string {
+	return strconv.FormatUint(uint64(crc32.ChecksumIEEE(shot.Pack)), 16)
+}
+
 // servePart writes what is compressed, as it is.
 func servePart(w http.ResponseWriter, data []byte) {
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -285,6 +297,10 @@ func serveDetail(w http.ResponseWriter, r *http.Request, shot *live.Snapshot) {
 	n, err := strconv.Atoi(r.PathValue("n"))
 	if err != nil || shot == nil || n < 0 || n >= len(shot.Chunks) {
 		http.Error(w, "there is no such part", http.StatusNotFound)
+		return
+	}
+	if of := r.URL.Query().Get("of"); of != "" && of != generation(shot) {
+		http.Error(w, "the page has newer data", http.StatusConflict)
 		return
 	}
 	servePart(w, shot.Chunks[n])

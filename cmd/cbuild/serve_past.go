@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"cbuild/cas"
@@ -27,13 +28,23 @@ import (
 type past struct {
 	store   *local.Local
 	history *history.History
+
+	mu   sync.Mutex
+	seen *pastBuild // guarded by mu; the one that was looked at last
+}
+
+// A pastBuild is a build that is over, as a page shows it.
+type pastBuild struct {
+	id    string
+	shot  *live.Snapshot
+	build json.RawMessage
 }
 
 func (p *past) routes(to routes) {
 	to.get("/build/{id}/{$}", func(w http.ResponseWriter, _ *http.Request) { livePage(w, "cbuild") })
 	to.get("/build/{id}/pack", func(w http.ResponseWriter, r *http.Request) {
 		if shot := p.shot(w, r); shot != nil {
-			servePart(w, shot.Pack)
+			servePack(w, shot)
 		}
 	})
 	to.get("/build/{id}/detail/{n}", func(w http.ResponseWriter, r *http.Request) {
@@ -114,15 +125,45 @@ const maxExplained = 2000
 // instances returns the data of a page of all results of a build, which is what there is to see of one without a report, and its report.Build as
 // JSON.
 func (p *past) instances(ctx context.Context, id string) (*live.Snapshot, json.RawMessage, error) {
+	p.mu.Lock()
+	seen := p.seen
+	p.mu.Unlock()
+	if seen != nil && seen.id == id {
+		return seen.shot, seen.build, nil
+	}
 	b, err := p.history.Find(id)
-	title := "cbuild"
+	title, over := "cbuild", false
 	if err == nil {
 		title += " " + ui.ShellWords(b.Args...)
+		over = b.Outcome != history.Running
+	}
+	rows, targets, err := p.results(id)
+	if err != nil && !errors.Is(err, errNoResults) {
+		return nil, nil, err
 	}
 	head := &report.Head{Title: strings.TrimSpace(title), Columns: []string{"target"}, Summary: make(map[report.Class]int)}
-	var rows []*report.Row
+	p.arrange(ctx, head, rows)
+	build := &report.Build{Began: b.Began, Took: b.Took, Targets: targets}
+	shot := report.NewSnapshot(report.PageOptions{Build: func() *report.Build { return build }})
+	err = report.Render(head, func(yield func(*report.Row, error) bool) {
+		for _, r := range rows {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}, shot)
+	now := &pastBuild{id, &live.Snapshot{Pack: shot.Pack, Chunks: shot.Chunks}, build.JSON()}
+	if err == nil && over {
+		p.mu.Lock()
+		p.seen = now
+		p.mu.Unlock()
+	}
+	return now.shot, now.build, err
+}
+
+// results returns what is known of a build: a row for each instance, and how far each target was.
+func (p *past) results(id string) (rows []*report.Row, all []report.Target, err error) {
 	targets := make(map[string]*report.Target)
-	build := &report.Build{Began: b.Began, Took: b.Took}
 	err = p.history.Results(id, func(r history.Result) error {
 		t := targets[r.Target]
 		if t == nil {
@@ -141,23 +182,11 @@ func (p *past) instances(ctx context.Context, id string) (*live.Snapshot, json.R
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, errNoResults) {
-		return nil, nil, err
-	}
-	p.arrange(ctx, head, rows)
 	for _, t := range targets {
-		build.Targets = append(build.Targets, *t)
+		all = append(all, *t)
 	}
-	slices.SortFunc(build.Targets, func(x, y report.Target) int { return cmp.Compare(x.Label, y.Label) })
-	shot := report.NewSnapshot(report.PageOptions{Build: func() *report.Build { return build }})
-	err = report.Render(head, func(yield func(*report.Row, error) bool) {
-		for _, r := range rows {
-			if !yield(r, nil) {
-				return
-			}
-		}
-	}, shot)
-	return &live.Snapshot{Pack: shot.Pack, Chunks: shot.Chunks}, build.JSON(), err
+	slices.SortFunc(all, func(x, y report.Target) int { return cmp.Compare(x.Label, y.Label) })
+	return rows, all, err
 }
 
 func instanceRow(r *history.Result) *report.Row {

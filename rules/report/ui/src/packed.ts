@@ -11,8 +11,15 @@ declare global {
 export const base = document.body.dataset.live;
 
 export async function openPack(): Promise<Pack> {
-  return new Pack(await gunzip(base === undefined ? embedded(document.getElementById("pack")) : await get("pack")));
+  if (base === undefined) return new Pack(await gunzip(embedded(document.getElementById("pack"))));
+  const answer = await get("pack");
+  const next = new Pack(await gunzip(await bytesOf(answer)));
+  generation = answer.headers.get("Generation") ?? "";
+  return next;
 }
+
+/** generation is of which state of a live page the pack is: details of another state would be those of other rows. */
+let generation = "";
 
 const opened = new Map<number, Promise<Detail[]>>(); // a few chunks, the last used one last
 const kept = 6;
@@ -41,13 +48,17 @@ export function forget(): void {
 }
 
 async function openChunk(n: number): Promise<Detail[]> {
-  const packed = base === undefined ? embedded(document.querySelectorAll("script.detail")[n]) : await get(`detail/${n}`);
+  const packed = base === undefined ? embedded(document.querySelectorAll("script.detail")[n]) : await bytesOf(await get(`detail/${n}?of=${generation}`));
   return JSON.parse(new TextDecoder().decode(await gunzip(packed)));
 }
 
-async function get(name: string): Promise<Uint8Array<ArrayBuffer>> {
+async function get(name: string): Promise<Response> {
   const answer = await fetch(base + name, { cache: "no-store" });
   if (!answer.ok) throw new Error(`The server answers ${answer.status}.`);
+  return answer;
+}
+
+async function bytesOf(answer: Response): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await answer.arrayBuffer());
 }
 
