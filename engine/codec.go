@@ -55,17 +55,28 @@ func (d *decoder) result() *Result {
 	if version == 0 || version > ResultVersion {
 		d.failf("version %d is not known", version)
 	}
-	r := &Result{Status: Status(d.byte()), ExitCode: int(d.varint())}
+	// Most have one out: together they are one piece of memory.
+	whole := &struct {
+		Result
+		out [1]Output
+	}{}
+	r := &whole.Result
+	r.Status, r.ExitCode = Status(d.byte()), int(d.varint())
 	if int(r.Status) >= len(statusNames) {
 		d.failf("status %d is not known", r.Status)
 	}
 	if n := d.count(); n > 0 {
-		r.Outs = make([]Output, n)
+		if n == 1 {
+			r.Outs = whole.out[:]
+		} else {
+			r.Outs = make([]Output, n)
+		}
 		for i := range r.Outs {
-			r.Outs[i] = Output{Path: d.string(), Artifact: d.artifact()}
+			d.output(&r.Outs[i])
 		}
 	}
-	r.Stdout, r.Log = d.digest(), d.digest()
+	d.digestTo(&r.Stdout)
+	d.digestTo(&r.Log)
 	if n := d.count(); n > 0 {
 		r.Facts = make(map[string]string, n)
 		last := ""
@@ -399,27 +410,37 @@ func (d *decoder) ascend(i int, last, name string) {
 	}
 }
 
-func (d *decoder) digest() cas.Digest {
+// digestTo reads a digest into g, which is zero.
+func (d *decoder) digestTo(g *cas.Digest) {
 	f := cas.Function(d.byte())
 	if f == 0 {
-		return cas.Digest{}
+		return
 	}
 	if f > cas.SHA256 {
 		d.failf("hash function %d is not known", f)
 	}
-	g := cas.Digest{Function: f, Size: d.varint()}
+	g.Function, g.Size = f, d.varint()
 	copy(g.Hash[:], d.take(32, zeros[:]))
-	return g
 }
 
-func (d *decoder) artifact() Artifact {
+func (d *decoder) artifact() (a Artifact) {
+	d.artifactTo(&a, "")
+	return a
+}
+
+// artifactTo reads an artifact into a, which is zero. Its name is often the path that it stands at.
+func (d *decoder) artifactTo(a *Artifact, path string) {
 	flags := d.flags(flagTree | flagExecutable | flagSource | flagTool)
-	return Artifact{
-		Kind:       Kind(flags & flagTree),
-		Digest:     d.digest(),
-		Executable: flags&flagExecutable != 0,
-		Name:       d.string(),
-		Source:     flags&flagSource != 0,
-		Tool:       flags&flagTool != 0,
+	a.Kind = Kind(flags & flagTree)
+	d.digestTo(&a.Digest)
+	a.Executable, a.Source, a.Tool = flags&flagExecutable != 0, flags&flagSource != 0, flags&flagTool != 0
+	name := d.take(d.count(), nil)
+	if a.Name = path; string(name) != path {
+		a.Name = string(name)
 	}
+}
+
+func (d *decoder) output(o *Output) {
+	o.Path = d.string()
+	d.artifactTo(&o.Artifact, o.Path)
 }

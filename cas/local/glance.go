@@ -24,8 +24,12 @@ func readRecord(at spot, k engine.Key, whole bool, r *engine.Record) (err error)
 	return err
 }
 
-// glance is how much of a record is read at first: that holds the header and the head of nearly all.
-const glance = 512
+// glance is how much of a record is read at most at first: that holds the header and the head of nearly all. What most records need is less, and
+// all that is read has to come from memory that is in no cache: a pack is begun with firstGlance, until one needed more.
+const (
+	firstGlance = 256
+	glance      = 512
+)
 
 // glances holds *[glance]byte.
 var glances = sync.Pool{New: func() any { return new([glance]byte) }}
@@ -35,7 +39,7 @@ func (p *pack) readHead(hash *[32]byte, e entry, r *engine.Record) error {
 	pooled := glances.Get().(*[glance]byte)
 	defer glances.Put(pooled)
 	all := headerSize + int(e.length)
-	buf := pooled[:min(all, glance)]
+	buf := pooled[:min(all, max(firstGlance, int(p.glance.Load())))]
 	if err := p.readAt(buf, e); err != nil {
 		return err
 	}
@@ -47,6 +51,9 @@ func (p *pack) readHead(hash *[32]byte, e entry, r *engine.Record) error {
 	case end > all:
 		return errContent
 	case end > len(buf):
+		if end <= glance {
+			p.glance.Store(int32(end))
+		}
 		buf = make([]byte, end)
 		if err := p.readAt(buf, e); err != nil {
 			return err

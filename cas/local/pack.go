@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 
 	"cbuild/internal/vfs"
 )
@@ -29,6 +30,7 @@ type pack struct {
 	index     *index
 	indexFile vfs.File
 	table     *table
+	glance    atomic.Int32 // how much of a record to read at first, if that is more than usual
 
 	mu   sync.Mutex
 	file vfs.File // guarded by mu; nil until it is needed

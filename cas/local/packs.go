@@ -29,7 +29,10 @@ type packs struct {
 // A packList is what readers see, in the order of identities. Every look-up goes through the filters of all packs, so they stand in one row.
 type packList struct {
 	packs   []*pack
-	filters []filter // of each pack; nil for one that may hold anything
+	filters []filter     // of each pack; nil for one that may hold anything
+	where   *whereabouts // of records in some of the packs; nil if there is none
+	order   []int        // all packs
+	rest    []int        // the packs that it says nothing of
 }
 
 // A listing says when a directory was listed, and what its time was then.
@@ -260,13 +263,29 @@ func (s *packs) publish() {
 		list = append(list, p)
 	}
 	slices.SortFunc(list, func(a, b *pack) int { return compareIDs(a.id, b.id) })
+	where := s.list.Load().where
+	if where != nil && !where.stands(s.known) {
+		where = nil
+	}
+	s.show(list, where)
+}
+
+// show gives readers a list and the whereabouts of records. The caller holds mu.
+func (s *packs) show(list []*pack, where *whereabouts) {
 	filters := make([]filter, len(list))
 	for i, p := range list {
 		if p.index != nil {
 			filters[i] = p.index.filter
 		}
 	}
-	s.list.Store(&packList{list, filters})
+	var order, rest []int
+	for i, p := range list {
+		order = append(order, i)
+		if where == nil || !slices.Contains(where.packs, p) {
+			rest = append(rest, i)
+		}
+	}
+	s.list.Store(&packList{list, filters, where, order, rest})
 }
 
 func compareIDs(a, b packID) int {

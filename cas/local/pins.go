@@ -21,11 +21,12 @@ type pins struct {
 	flushing sync.Mutex
 
 	mu      sync.Mutex
-	told    *[toldSets][4][16]byte // guarded by mu; what need not be told again, the last ones first in each set
-	pending []byte                 // guarded by mu
+	told    *[toldSets][8]uint64 // guarded by mu; what need not be told again, the last ones first in each set
+	pending []byte               // guarded by mu
 }
 
-// toldSets is how many sets of four, each a line of the processor's cache, remember what was told: 1 MiB. What does not fit is told again.
+// toldSets is how many sets of eight, each a line of the processor's cache, remember what was told: 1 MiB. What does not fit is told again. The set and
+// what stands in it are 77 bits of a hash.
 const toldSets = 1 << 14
 
 // add notes that hash was used.
@@ -35,16 +36,17 @@ func (p *pins) add(hash *[32]byte) {
 	defer p.mu.Unlock()
 	if p.told == nil {
 		p.store.working()
-		p.told = new([toldSets][4][16]byte)
+		p.told = new([toldSets][8]uint64)
 	}
 	set := &p.told[binary.LittleEndian.Uint16(h[:])%toldSets]
-	for i := range set {
-		if set[i] == h {
+	tag := binary.LittleEndian.Uint64(h[8:]) | 1 // not 0, which is nothing
+	for _, t := range set {
+		if t == tag {
 			return
 		}
 	}
-	copy(set[1:], set[:3])
-	set[0] = h
+	copy(set[1:], set[:])
+	set[0] = tag
 	p.pending = append(p.pending, h[:]...)
 }
 

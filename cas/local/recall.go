@@ -79,6 +79,7 @@ func (p *pack) searched() {
 	}
 	if bytes <= recallBytes {
 		x.recalled.Store(r)
+		p.store.packs.gather()
 	}
 }
 

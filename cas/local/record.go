@@ -65,25 +65,59 @@ type spot struct {
 // same time, the same for everybody. A guess may be another record: who takes it forgets it then.
 func (l *Local) top(k engine.Key, guess bool) (top spot) {
 	hash := [32]byte(k)
-	pr := probeOf(&hash)
 	list := l.packs.list.Load()
-	for i, f := range list.filters {
-		if f != nil && !f.has(&pr) {
-			continue // as for nearly all: it is worth a call less
-		}
-		p := list.packs[i]
-		var e entry
-		var ok bool
-		if guess {
-			e, ok = p.guess(&hash)
-		} else {
-			e, ok = p.search(&hash, records)
-		}
-		if ok && (top.pack == nil || e.size > top.size && mutant != "generation" || e.size == top.size && e.kind == aWithdrawal) {
-			top = spot{p, e}
+	if guess && list.where != nil {
+		if line, part := list.where.of(&hash); !line.full {
+			for i, p := range line.parts[:line.n] {
+				if p == part {
+					top.meet(list.where.packs[line.packs[i]], &hash, true)
+				}
+			}
+			top.search(list, list.rest, &hash, true)
+			return top
 		}
 	}
+	top.search(list, list.order, &hash, guess)
 	return top
+}
+
+// search makes top the latest of what some packs of a list hold, if that counts more.
+func (top *spot) search(list *packList, some []int, hash *[32]byte, guess bool) {
+	if len(some) == 0 {
+		return
+	}
+	pr := probeOf(hash)
+	for _, i := range some {
+		if f := list.filters[i]; f != nil && !f.has(&pr) {
+			continue // as for nearly all: it is worth a call less
+		}
+		top.meet(list.packs[i], hash, guess)
+	}
+}
+
+// meet makes top what p holds of a key, if that counts more.
+func (top *spot) meet(p *pack, hash *[32]byte, guess bool) {
+	var e entry
+	var ok bool
+	if guess {
+		e, ok = p.guess(hash)
+	} else {
+		e, ok = p.search(hash, records)
+	}
+	if ok && (top.pack == nil || top.yields(p, &e)) {
+		*top = spot{p, e}
+	}
+}
+
+// yields reports whether the record e of p counts more.
+func (top *spot) yields(p *pack, e *entry) bool {
+	switch {
+	case e.size != top.size:
+		return e.size > top.size && mutant != "generation"
+	case e.kind == aWithdrawal || top.kind == aWithdrawal:
+		return e.kind == aWithdrawal
+	}
+	return compareIDs(p.id, top.pack.id) < 0
 }
 
 // looking says how a record is looked for: whether for what others have written, too, if nothing is known, and whether with its pre-image,
