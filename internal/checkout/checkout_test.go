@@ -456,32 +456,41 @@ func TestExecutablesWaitForForks(t *testing.T) {
 	}
 }
 
-// TestPrograms writes programs of sizes around that which is kept in memory.
+// TestPrograms writes programs and other files, of sizes around those that are kept in memory, also where the size is not known.
 func TestPrograms(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
 	s := castest.NewMemory()
-	for _, size := range []int{0, 1, maxBuffer - 1, maxBuffer, maxBuffer + 1, 2*maxBuffer + 3} {
+	for _, size := range []int{0, 1, small - 1, small, small + 1, maxBuffer - 1, maxBuffer, maxBuffer + 1, 2*maxBuffer + 3} {
 		content := strings.Repeat("0123456789", size/10+1)[:size]
 		d, err := cas.PutBytes(t.Context(), s, []byte(content))
 		if err != nil {
 			t.Fatal(err)
 		}
-		dir := t.TempDir()
-		p := filepath.Join(dir, "p")
-		if err := File(t.Context(), s, d, true, p); err != nil {
-			t.Fatal(err)
-		}
-		got, err := os.ReadFile(p)
-		if err != nil || string(got) != content {
-			t.Errorf("%d bytes: %d were written, %v", size, len(got), err)
-		}
-		if info, err := os.Stat(p); err != nil || info.Mode() != 0o755 || !info.ModTime().Equal(Epoch) {
-			t.Errorf("%d bytes: %v %v", size, info, err)
-		}
-		if left, _ := os.ReadDir(dir); len(left) != 1 {
-			t.Errorf("%d bytes: left are %v", size, left)
-		}
-		if err := File(t.Context(), s, d, true, p); !errors.Is(err, os.ErrExist) {
-			t.Errorf("%d bytes, again: %v", size, err)
+		for mode, executable := range map[os.FileMode]bool{0o755: true, 0o644: false} {
+			for _, known := range []bool{true, false} {
+				d := d
+				if !known {
+					d.Size = -1
+				}
+				dir := t.TempDir()
+				p := filepath.Join(dir, "p")
+				if err := File(t.Context(), s, d, executable, p); err != nil {
+					t.Fatal(err)
+				}
+				got, err := os.ReadFile(p)
+				if err != nil || string(got) != content {
+					t.Errorf("%d bytes: %d were written, %v", size, len(got), err)
+				}
+				if info, err := os.Stat(p); err != nil || info.Mode() != mode || !info.ModTime().Equal(Epoch) {
+					t.Errorf("%d bytes: %v %v", size, info, err)
+				}
+				if left, _ := os.ReadDir(dir); len(left) != 1 {
+					t.Errorf("%d bytes: left are %v", size, left)
+				}
+				if err := File(t.Context(), s, d, executable, p); !errors.Is(err, os.ErrExist) {
+					t.Errorf("%d bytes, again: %v", size, err)
+				}
+			}
 		}
 	}
 }
