@@ -219,5 +219,14 @@ func (s sample) page(t *testing.T) (address, file string) {
 	return write(t, s.head(), s.rows(), s.build())
 }
 
+// open shows the page of s in a tab.
+func (s sample) open(t *testing.T) *tab {
+	t.Helper()
+	url, _ := s.page(t)
+	b := newTab(t)
+	b.open(url)
+	return b
+}
+
 // two are the sides of most samples.
 var two = []string{"1.96.0", "1.97.0-beta.3"}
