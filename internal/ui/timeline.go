@@ -197,12 +197,8 @@ func (t *Timeline) Spans() []Span {
 	return spans
 }
 
-// Lanes returns how many lanes Spans needs: how much was done side by side.
-func (t *Timeline) Lanes() int { return drawn(t.Spans()) }
-
-// drawn gives each span, sorted by start, the first lane that is free, and returns how many there are. There are as many as slots were used
-// at a time.
-func drawn(spans []Span) (lanes int) {
+// drawn gives each span, sorted by start, the first lane that is free. There are as many lanes as slots were used at a time.
+func drawn(spans []Span) {
 	var free []time.Duration // by lane, from when on
 	for i := range spans {
 		s := &spans[i]
@@ -213,5 +209,4 @@ func drawn(spans []Span) (lanes int) {
 		}
 		free[s.Lane] = s.End()
 	}
-	return len(free)
 }

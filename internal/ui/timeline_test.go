@@ -79,10 +79,10 @@ func TestTimelineDrawsWhatIsExecuted(t *testing.T) {
 				t.Errorf("want one %q:\n%s", want, got)
 			}
 		}
-		if strings.Count(got, "\n") != 3 || line.Lanes() != 2 {
-			t.Errorf("in %d lanes:\n%s", line.Lanes(), got)
+		if strings.Count(got, "\n") != 3 {
+			t.Errorf("more is drawn:\n%s", got)
 		}
-		if again := timelineOf(t, cache, target()); len(again.Spans()) != 0 || again.Lanes() != 0 {
+		if again := timelineOf(t, cache, target()); len(again.Spans()) != 0 {
 			t.Errorf("what is cached is drawn:\n%s", drawing(again.Spans()))
 		}
 	})
