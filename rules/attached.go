@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/url"
@@ -57,10 +58,5 @@ func (at *attached) has(ctx context.Context, d cas.Digest) bool {
 
 // all returns the entries, sorted by path.
 func (at *attached) all() []cas.Entry {
-	return slices.SortedFunc(maps.Values(at.entries), func(x, y cas.Entry) int {
-		if x.Path < y.Path {
-			return -1
-		}
-		return 1
-	})
+	return slices.SortedFunc(maps.Values(at.entries), func(x, y cas.Entry) int { return cmp.Compare(x.Path, y.Path) })
 }

@@ -73,7 +73,8 @@ type liveBuild struct{ *run }
 // State is live.Build's.
 func (b *liveBuild) State() any {
 	s := &liveState{ID: b.id, Args: b.cli.args, Outcome: history.Running, Waiting: b.hosts(), Reports: b.reportsSoFar()}
-	s.Build = b.progress(upstream(b.workspace.Targets, b.wanted()...)).JSON()
+	build, _ := b.progress(upstream(b.workspace.Targets, b.wanted()...))
+	s.Build = build.JSON()
 	for _, span := range b.timeline.Running() {
 		if len(s.Running) == maxRunning {
 			break
@@ -119,10 +120,10 @@ func (b *liveBuild) Snapshot(ctx context.Context, of string) (*live.Snapshot, er
 	return &live.Snapshot{Pack: s.Pack, Chunks: s.Chunks}, nil
 }
 
-// progress says how far targets are, those that have begun.
-func (r *run) progress(targets []*engine.Target) *report.Build {
+// progress says how far targets are, those that have begun, and at which place each of them stands.
+func (r *run) progress(targets []*engine.Target) (b *report.Build, place map[*engine.Target]int) {
 	took := clock.System.Elapsed() - r.began
-	b := &report.Build{Began: clock.System.Now().Add(-took), Took: took, Jobs: r.cli.flags.jobs}
+	b, place = &report.Build{Began: clock.System.Now().Add(-took), Took: took, Jobs: r.cli.flags.jobs}, make(map[*engine.Target]int)
 	progress := make(map[engine.Label]engine.Progress)
 	for _, p := range r.build.Progress() {
 		progress[p.Target.Label] = p
@@ -132,10 +133,11 @@ func (r *run) progress(targets []*engine.Target) *report.Build {
 		if !ok {
 			continue
 		}
+		place[t] = len(b.Targets)
 		b.Targets = append(b.Targets, report.Target{
 			Label: t.Label.String(), Name: t.Label.Name, Rule: t.Rule, Done: p.Done, Total: p.Total, Open: p.Open,
 			Counts: p.Counts.Classes, Cached: p.Counts.Cached[engine.CachedLocal] + p.Counts.Cached[engine.CachedRemote], Took: p.Counts.Took,
 		})
 	}
-	return b
+	return b, place
 }

@@ -9,18 +9,7 @@ import (
 
 // pageBuild says what the page of a report shows of this build: how far everything is that the report needs, and what was executed.
 func (r *run) pageBuild(of engine.Label) *report.Build {
-	targets := upstream(r.workspace.Targets, of)
-	b := r.progress(targets)
-	places := make(map[string]int)
-	for i := range b.Targets {
-		places[b.Targets[i].Label] = i
-	}
-	place := make(map[*engine.Target]int)
-	for _, t := range targets {
-		if at, ok := places[t.Label.String()]; ok {
-			place[t] = at
-		}
-	}
+	b, place := r.progress(upstream(r.workspace.Targets, of))
 	for _, s := range r.timeline.Spans() {
 		if at, ok := place[s.Target]; ok {
 			b.Lanes = max(b.Lanes, s.Lane+1)
