@@ -11,6 +11,7 @@ import (
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
 	"cbuild/internal/clock"
+	"cbuild/internal/graph"
 	"cbuild/internal/sandbox"
 	"cbuild/internal/ui"
 	"cbuild/rules"
@@ -25,7 +26,7 @@ func (c *cli) build(args []string) error {
 	return err
 }
 
-// buildRun builds what args name, and returns what became of it: nil if they name @failed, and nothing failed.
+// buildRun builds what args name, and returns what became of it: nil if they name a set such as @failed, and nothing is in it.
 func (c *cli) buildRun(args []string) (*run, error) {
 	failOn, err := parseFailOn(c.flags.failOn)
 	if err != nil {
@@ -37,7 +38,7 @@ func (c *cli) buildRun(args []string) (*run, error) {
 	}
 	defer s.close()
 	if len(selected) == 0 {
-		c.noneFailed()
+		c.nothingLeft(args)
 		return nil, nil
 	}
 	r := &run{session: s, selected: expand(s.workspace, selected), failOn: failOn, began: clock.System.Elapsed()}
@@ -263,7 +264,7 @@ func (r *run) withdraw() {
 
 // expand puts the targets of a group beside it, so that they are published and count like what was asked for by name.
 func expand(w *buildfile.Workspace, selected []buildfile.Selection) []buildfile.Selection {
-	g := newGraph(w)
+	g := graph.New(w.Targets)
 	known := make(map[engine.Label]bool)
 	var all []buildfile.Selection
 	var add func(s buildfile.Selection)
@@ -274,8 +275,8 @@ func expand(w *buildfile.Workspace, selected []buildfile.Selection) []buildfile.
 		known[s.Target.Label] = true
 		all = append(all, s)
 		if s.Target.Rule == "group" {
-			for _, n := range s.Target.Needs {
-				add(buildfile.Selection{Target: g.targets[n.Label]})
+			for _, e := range g.Edges(s.Target) {
+				add(buildfile.Selection{Target: e.To})
 			}
 		}
 	}

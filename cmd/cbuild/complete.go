@@ -183,7 +183,8 @@ func (x *completion) patterns() {
 	if x.word == "" {
 		return
 	}
-	x.add("@failed", "what was no pass in the last build")
+	x.add(setFailed, "what was no pass in the last build")
+	x.add(setChanged, "what is out of date")
 	tags, dirs := map[string]int{}, map[string]int{}
 	for _, t := range x.workspace.Targets {
 		for _, tag := range x.workspace.Info(t).Tags {

@@ -36,7 +36,7 @@ func (c *cli) dry(args []string) error {
 	}
 	defer s.close()
 	if len(selected) == 0 {
-		c.noneFailed()
+		c.nothingLeft(args)
 		return nil
 	}
 	r := &run{session: s, selected: selected}

@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cbuild/engine"
-	"cbuild/internal/buildfile"
+	"cbuild/internal/graph"
 )
 
 func (c *cli) graphCommand() *cobra.Command {
@@ -42,7 +41,7 @@ func (a alias) String() string   { return "false" }
 func (a alias) Type() string     { return "bool" }
 func (a alias) Set(string) error { *a.value = a.to; return nil }
 
-// edge is a reference from one target to another.
+// edge is a reference from one target to another, as graph prints it.
 type edge struct {
 	From      string `json:"from"`
 	To        string `json:"to"`
@@ -52,29 +51,8 @@ type edge struct {
 	Where     string `json:"where"`
 }
 
-// workspaceGraph holds the references between the targets of a workspace.
-type workspaceGraph struct {
-	targets map[engine.Label]*engine.Target
-}
-
-func newGraph(w *buildfile.Workspace) *workspaceGraph {
-	g := &workspaceGraph{targets: make(map[engine.Label]*engine.Target)}
-	for _, t := range w.Targets {
-		g.targets[t.Label] = t
-	}
-	return g
-}
-
-func (g *workspaceGraph) edges(t *engine.Target) []edge {
-	var all []edge
-	for _, n := range t.Needs {
-		to := g.targets[n.Label]
-		all = append(all, edge{
-			From: t.Label.String(), To: n.Label.String(), Mode: n.Mode.String(), Attribute: n.Attribute, Where: n.Where,
-			Barrier: n.Mode == engine.WholeMode && to != nil && to.Repeated,
-		})
-	}
-	return all
+func printable(e graph.Edge) edge {
+	return edge{e.From.Label.String(), e.To.Label.String(), e.Mode.String(), e.Barrier(), e.Attribute, e.Where}
 }
 
 func (c *cli) graph(args []string, form string) error {
@@ -87,45 +65,44 @@ func (c *cli) graph(args []string, form string) error {
 	if err := c.report(diags); err != nil {
 		return err
 	}
-	g := newGraph(w)
+	g := graph.New(w.Targets)
 	if form != "tree" {
-		g.flat(c.stdout, targets, form)
+		printEdges(c.stdout, g, targets, form)
 		return nil
 	}
 	for _, t := range targets {
 		fmt.Fprintf(c.stdout, "%s (%s)\n", t.Label, t.Rule)
-		g.tree(c.stdout, t, "", make(map[engine.Label]bool))
+		printTree(c.stdout, g, t, "", make(map[*engine.Target]bool))
 	}
 	return nil
 }
 
-// tree prints what t needs below it; what was printed before is only named.
-func (g *workspaceGraph) tree(w io.Writer, t *engine.Target, indent string, seen map[engine.Label]bool) {
-	seen[t.Label] = true
-	edges := g.edges(t)
+// printTree prints what t needs below it; what was printed before is only named.
+func printTree(w io.Writer, g *graph.Graph, t *engine.Target, indent string, seen map[*engine.Target]bool) {
+	seen[t] = true
+	edges := g.Edges(t)
 	for i, e := range edges {
 		branch, below := "├─ ", "│  "
 		if i == len(edges)-1 {
 			branch, below = "└─ ", "   "
 		}
-		to := g.targets[t.Needs[i].Label]
 		mark := ""
-		if e.Barrier {
+		if e.Barrier() {
 			mark = ", waits for all of it"
 		}
 		again := ""
-		if seen[to.Label] && len(to.Needs) > 0 {
+		if seen[e.To] && len(e.To.Needs) > 0 {
 			again = " …"
 		}
-		fmt.Fprintf(w, "%s%s%s (%s; %s by %s%s)%s\n", indent, branch, e.To, to.Rule, e.Mode, e.Attribute, mark, again)
-		if !seen[to.Label] {
-			g.tree(w, to, indent+below, seen)
+		fmt.Fprintf(w, "%s%s%s (%s; %s by %s%s)%s\n", indent, branch, e.To.Label, e.To.Rule, e.Mode, e.Attribute, mark, again)
+		if !seen[e.To] {
+			printTree(w, g, e.To, indent+below, seen)
 		}
 	}
 }
 
-// flat prints all edges that targets reach.
-func (g *workspaceGraph) flat(w io.Writer, targets []*engine.Target, form string) {
+// printEdges prints all edges that targets reach.
+func printEdges(w io.Writer, g *graph.Graph, targets []*engine.Target, form string) {
 	head, foot, line := "digraph cbuild {\n  rankdir=RL;\n", "}\n", func(e edge) {
 		style := ""
 		if e.Barrier {
@@ -149,16 +126,16 @@ func (g *workspaceGraph) flat(w io.Writer, targets []*engine.Target, form string
 		}
 	}
 	io.WriteString(w, head)
-	seen := make(map[engine.Label]bool)
+	seen := make(map[*engine.Target]bool)
 	var visit func(t *engine.Target)
 	visit = func(t *engine.Target) {
-		if seen[t.Label] {
+		if seen[t] {
 			return
 		}
-		seen[t.Label] = true
-		for i, e := range g.edges(t) {
-			line(e)
-			visit(g.targets[t.Needs[i].Label])
+		seen[t] = true
+		for _, e := range g.Edges(t) {
+			line(printable(e))
+			visit(e.To)
 		}
 	}
 	for _, t := range targets {
@@ -199,44 +176,13 @@ func (c *cli) why(from, to string) error {
 		}
 		ends = append(ends, targets[0])
 	}
-	chain := newGraph(w).path(ends[0], ends[1])
+	chain := graph.New(w.Targets).Path(ends[0], ends[1])
 	if chain == nil {
 		fmt.Fprintf(c.stderr, "%v does not need %v\n", ends[0].Label, ends[1].Label)
 		return &statusError{status: exitFailed}
 	}
 	for _, e := range chain {
-		fmt.Fprintf(c.stdout, "%s needs %s (%s, in %q)\n", e.From, e.To, e.Where, e.Attribute)
+		fmt.Fprintf(c.stdout, "%s needs %s (%s, in %q)\n", e.From.Label, e.To.Label, e.Where, e.Attribute)
 	}
 	return nil
-}
-
-// path returns a shortest chain of references; nil if there is none.
-func (g *workspaceGraph) path(from, to *engine.Target) []edge {
-	came := map[engine.Label]edge{from.Label: {}}
-	for queue := []*engine.Target{from}; len(queue) > 0; queue = queue[1:] {
-		t := queue[0]
-		for i, e := range g.edges(t) {
-			next := g.targets[t.Needs[i].Label]
-			if _, ok := came[next.Label]; ok {
-				continue
-			}
-			came[next.Label] = e
-			queue = append(queue, next)
-		}
-	}
-	if _, ok := came[to.Label]; !ok || from == to {
-		return nil
-	}
-	byName := make(map[string]engine.Label)
-	for l := range g.targets {
-		byName[l.String()] = l
-	}
-	var chain []edge
-	for at := to.Label; at != from.Label; {
-		e := came[at]
-		chain = append(chain, e)
-		at = byName[e.From]
-	}
-	slices.Reverse(chain)
-	return chain
 }

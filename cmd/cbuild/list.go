@@ -3,22 +3,34 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
+	"cbuild/internal/graph"
 )
 
 func (c *cli) listCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "list [PATTERN…] [NAME=VALUE…]", Short: "List targets, with how many instances they have",
+		Use: "list [PATTERN|EXPRESSION…] [NAME=VALUE…]", Short: "List targets, with how many instances they have",
 		Long: `list prints the targets of the workspace, or those that match a pattern. It never touches the network: how many instances a target has
-is counted from the files, from answers that are pinned and from results that are stored, and is left open (?) where those do not say.`,
-		Example: "  cbuild list\n  cbuild list //sub/... tag:slow\n  cbuild list --json | jq -r .label", ValidArgsFunction: c.completeTargets,
+is counted from the files, from answers that are pinned and from results that are stored, and is left open (?) where those do not say.
+
+An expression selects targets by what they refer to and what they are:
+
+  X + Y, X - Y, X ^ Y     those of X or Y, of X but not Y, of both (also union, except, intersect); with spaces, from left to right
+  deps(X), deps(X, N)     X and what it refers to, and what that refers to; at most N steps away
+  rdeps(X), rdeps(X, N)   X and what refers to it
+  path(X, Y)              all targets on the ways by which X needs Y
+  kind(REGEXP, X)         those of a rule, such as run or "run|fetch"
+  attr(NAME, REGEXP, X)   those in whose attribute, as it is written, the expression matches`,
+		Example: "  cbuild list\n  cbuild list //sub/... tag:slow\n  cbuild list 'kind(run, deps(report)) - tag:slow'\n  cbuild list 'attr(network, true, //...)'\n  cbuild list --json | jq -r .label", ValidArgsFunction: c.completeTargets,
 		RunE: func(_ *cobra.Command, args []string) error { return c.list(args, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "one JSON object a line")
@@ -40,11 +52,6 @@ type listed struct {
 
 func (c *cli) list(args []string, asJSON bool) error {
 	patterns, vars := splitVars(args)
-	for _, p := range patterns {
-		if strings.Contains(p, "(") {
-			return usagef("%s is an expression over targets: %w. list takes patterns such as //dir/... and tag:TAG", p, errNotYet)
-		}
-	}
 	c.flags.offline = true
 	w, err := c.load(vars)
 	if err != nil {
@@ -53,8 +60,8 @@ func (c *cli) list(args []string, asJSON bool) error {
 	if len(patterns) == 0 {
 		patterns = []string{"//..."}
 	}
-	targets, diags := w.Resolve(patterns)
-	if err := c.report(diags); err != nil {
+	targets, err := c.selectTargets(w, patterns)
+	if err != nil {
 		return err
 	}
 	counts := c.counts(w, targets)
@@ -77,6 +84,35 @@ func (c *cli) list(args []string, asJSON bool) error {
 		fmt.Fprintln(c.stdout, strings.TrimRight(fmt.Sprintf("%-28s %-10s %-8s %s", one.Label, one.Rule, one.number(t), one.Description), " "))
 	}
 	return nil
+}
+
+// selectTargets returns what patterns and expressions select, in their order.
+func (c *cli) selectTargets(w *buildfile.Workspace, args []string) (all []*engine.Target, err error) {
+	match := func(pattern string) ([]*engine.Target, error) {
+		targets, diags := w.Resolve([]string{pattern})
+		return targets, c.report(diags)
+	}
+	for _, arg := range args {
+		var targets []*engine.Target
+		var err error
+		if graph.IsExpression(arg) {
+			targets, err = graph.Select(arg, graph.World{Targets: w.Targets, Match: match, Written: w.Written})
+		} else {
+			targets, err = match(arg)
+		}
+		switch {
+		case errors.As(err, new(*statusError)):
+			return nil, err // it is printed
+		case err != nil:
+			return nil, usagef("%w", err)
+		}
+		for _, t := range targets {
+			if !slices.Contains(all, t) {
+				all = append(all, t)
+			}
+		}
+	}
+	return all, nil
 }
 
 // number is the column with the count.

@@ -42,7 +42,8 @@ func (c *cli) read(vars []buildfile.VarAssignment) (*buildfile.Workspace, *build
 		all = append(all, a)
 	}
 	w, diags := buildfile.Load(buildfile.Options{
-		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Output: secretOutput, Kinds: rules.Kinds(), Version: version, Failed: c.lastFailed,
+		Dir: ".", File: c.flags.file, Vars: append(all, vars...), VarFiles: c.flags.varFiles, LookupEnv: c.env, Output: secretOutput, Kinds: rules.Kinds(), Version: version,
+		Sets: map[string]buildfile.Set{setFailed: c.lastFailed, setChanged: c.changed(vars)},
 		Fields: func(name string) []string {
 			if r := registry.All(registry.Options{})[name]; r != nil {
 				return r.Fields()

@@ -21,6 +21,7 @@ var codeTable = []codeRow{
 	{"E314", "Cannot read \"*\"", "The attribute of an instance can't be read."},
 	{"E106", "Cannot read *", "A file or directory could not be read."},
 	{"E106", "Cannot use the directory *", "A file or directory could not be read."},
+	{"E106", "Cannot tell what * is", "The history or the store, which a pattern such as @failed asks, could not be read."},
 	{"E107", "No BUILD.hcl", "Neither the directory nor one above it is a package."},
 	{"E107", "No package here", "Neither the directory nor one above it is a package."},
 	{"E108", "Two build files in *", "A package has either BUILD.hcl or BUILD.hcl.json."},

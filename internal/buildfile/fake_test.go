@@ -2,6 +2,7 @@ package buildfile
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"os"
 	"path/filepath"
@@ -242,6 +243,15 @@ func fakeTool(o *engine.Outcome, rest string) engine.Value {
 func testOptions(dir string) Options {
 	return Options{
 		Dir: dir, Kinds: rules.Kinds(), Read: fakeRead,
+		Sets: map[string]Set{
+			"@failed": func(_ string, use func(string, []string)) error {
+				use("//:a", nil)
+				use("//:gone", nil)
+				use("//lib/sub:sub", []string{"x", "y"})
+				return nil
+			},
+			"@changed": func(string, func(string, []string)) error { return errors.New("nobody knows") },
+		},
 		Fields: func(r string) []string {
 			if r == "go" {
 				return []string{"h1", "module", "retracted", "time", "url", "version"}

@@ -42,14 +42,17 @@ type Options struct {
 	Kinds []rules.Kind
 	// Fields returns the fields of the items of a registry; nil, or a nil result, means that they are not known.
 	Fields func(registry string) []string
-	// Failed calls use for each instance that was no pass in the last build of the workspace with this root: for @failed. Nil means that
-	// nobody knows.
-	Failed func(root string, use func(target string, instance []string)) error
+	// Sets are what patterns such as @failed stand for.
+	Sets map[string]Set
 	// Version is cbuild's own, compared with `requires`; "" is not compared.
 	Version string
 	// Read reads an attribute of an outcome; nil means rules.Read.
 	Read func(ctx context.Context, rt *rules.Runtime, row *engine.Row, o *engine.Outcome, name string) (engine.Value, error)
 }
+
+// A Set calls use for each instance in it, of the workspace with this root. Without an instance it is the whole target. What is not there is passed
+// over.
+type Set func(root string, use func(target string, instance []string)) error
 
 // A VarAssignment gives a variable a value, as in NAME=VALUE or //dir:NAME=VALUE.
 type VarAssignment struct {

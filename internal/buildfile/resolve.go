@@ -69,10 +69,8 @@ func (w *Workspace) match(pattern, dir string) ([]*target, error) {
 	switch {
 	case strings.ContainsAny(pattern, "[]"):
 		return nil, errors.New("here it takes a whole target, without [KEY]")
-	case pattern == "@changed":
-		return nil, errNotYet
 	case strings.HasPrefix(pattern, "@"):
-		return nil, errors.New(didYouMean(pattern, slices.Values([]string{lastFailed}), "There is @failed, and @PATH for patterns in a file; the path has a slash or a dot"))
+		return nil, errors.New(didYouMean(pattern, mapKeys(w.opts.Sets), "There are @failed, @changed, and @PATH for patterns in a file; the path has a slash or a dot"))
 	case slices.Contains(strings.FieldsFunc(pattern, func(r rune) bool { return r == '/' || r == ':' }), ".."):
 		return nil, errors.New("a label never has \"..\": write //DIR:NAME from the workspace's root")
 	case strings.HasPrefix(pattern, "tag:"):
@@ -199,6 +197,26 @@ func (w *Workspace) Info(t *engine.Target) Info {
 		Rule: t.Rule, Description: src.description, Tags: src.tags, Private: src.private,
 		File: src.rng.Filename, Line: src.rng.Start.Line, Needs: t.Needs,
 	}
+}
+
+// Written returns an attribute of t as it is written in the file; ok is false if it is not. The error says that no target can have it.
+func (w *Workspace) Written(t *engine.Target, attribute string) (text string, ok bool, err error) {
+	src := w.byLabel[t.Label]
+	a := attr(src, attribute)
+	if a != nil {
+		r := a.Expr.Range()
+		return string(src.pkg.src.data[r.Start.Byte:r.End.Byte]), true, nil
+	}
+	names := make(map[string]bool)
+	for _, k := range w.kinds {
+		for _, n := range k.names {
+			names[n] = true
+		}
+	}
+	if !names[attribute] {
+		err = fmt.Errorf("no target has an attribute %q. %s", attribute, didYouMean(attribute, mapKeys(names), "cbuild help language names them all"))
+	}
+	return "", false, err
 }
 
 // A Variable describes a variable, for lists of them.

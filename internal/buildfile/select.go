@@ -74,7 +74,7 @@ func (p *pattern) match(key string, axes []string) bool {
 
 // Select returns what patterns select but exclude does not, by target. A pattern is one of Resolve, or one target with instances:
 // check[KEY], check[KEY][AXISKEY], each a key or a glob in which * stands for any text and ? for any character. Without patterns
-// the defaults are selected. Nothing is selected, and that is no mistake, if all there is to it is @failed and nothing failed.
+// the defaults are selected. Nothing is selected, and that is no mistake, if there is a set such as @failed and nothing in it.
 func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostics) {
 	diags := new(Diagnostics)
 	var wanted []pattern
@@ -100,7 +100,7 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 			list = append(list, s)
 		}
 	}
-	if len(list) == 0 && !diags.HasErrors() && !slices.Contains(patterns, lastFailed) {
+	if len(list) == 0 && !diags.HasErrors() && !slices.ContainsFunc(patterns, w.isSet) {
 		detail := "There is no target in //" + w.Package + "."
 		if len(patterns) > 0 {
 			detail = "Nothing was asked for: the file names no target."
@@ -113,12 +113,12 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 	return list, diags
 }
 
-// expand puts the lines of files in the places of @PATH, which has a slash or a dot, and the instances that failed in that of @failed, or
-// their targets as a whole. Blank lines, and those that begin with #, say nothing.
+// expand puts the lines of files in the places of @PATH, which has a slash or a dot, and the instances of a set in that of its name, or their
+// targets as a whole. Blank lines, and those that begin with #, say nothing.
 func (w *Workspace) expand(patterns []string, whole bool, diags *Diagnostics) (all []string) {
 	for _, text := range patterns {
-		if text == lastFailed {
-			all = append(all, w.failed(whole, diags)...)
+		if w.isSet(text) {
+			all = append(all, w.members(text, whole, diags)...)
 			continue
 		}
 		name, ok := strings.CutPrefix(text, "@")
@@ -143,15 +143,12 @@ func (w *Workspace) expand(patterns []string, whole bool, diags *Diagnostics) (a
 	return all
 }
 
-// lastFailed is the pattern for what was no pass in the last build.
-const lastFailed = "@failed"
+// isSet reports whether a pattern is the name of a set.
+func (w *Workspace) isSet(pattern string) bool { return w.opts.Sets[pattern] != nil }
 
-// failed names what was no pass in the last build, as far as it is still there.
-func (w *Workspace) failed(whole bool, diags *Diagnostics) (all []string) {
-	if w.opts.Failed == nil {
-		return nil
-	}
-	err := w.opts.Failed(w.Root, func(target string, instance []string) {
+// members names what is in a set, as far as it is still there.
+func (w *Workspace) members(set string, whole bool, diags *Diagnostics) (all []string) {
+	err := w.opts.Sets[set](w.Root, func(target string, instance []string) {
 		dir, name, _ := strings.Cut(strings.TrimPrefix(target, "//"), ":")
 		t := w.byLabel[engine.Label{Dir: dir, Name: name}]
 		if t == nil {
@@ -171,7 +168,7 @@ func (w *Workspace) failed(whole bool, diags *Diagnostics) (all []string) {
 		}
 	})
 	if err != nil {
-		diags.plain("Cannot read the history", sentence(err))
+		diags.plain("Cannot tell what "+set+" is", sentence(err))
 	}
 	return all
 }

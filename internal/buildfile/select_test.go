@@ -96,7 +96,7 @@ func TestSelect(t *testing.T) {
 		{"../x", "", "", "", `never has ".."`},
 		{"../x:y", "", "", "", `never has ".."`},
 		{"-rf", "", "", "", "Unknown target -rf"},
-		{"@changed", "", "", "", "not yet supported"},
+		{"@changed", "", "", "", "Cannot tell what @changed is"},
 	} {
 		t.Run(c.patterns+" but "+c.exclude, func(t *testing.T) {
 			list, diags := f.w.Select(strings.Fields(c.patterns), strings.Fields(c.exclude))

@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"internal/ui/screen":         {},
 	"internal/manual":            {},
 	"internal/history":           {"engine"},
+	"internal/graph":             {"engine"},
 	"internal/live":              {},
 	"internal/reapi":             {"cas", "engine"},
 }
