@@ -74,6 +74,8 @@ type Plan struct {
 	unleased bool
 	// replaces is set if what is stored gives way to the new result, even if that one is no better: it was asked for.
 	replaces bool
+	// Narrow, if set, knows under which other keys the same may be stored: something in Action's key turned out not to matter.
+	Narrow Narrower
 	// Fresh makes the action run although a result is stored, once in each build.
 	Fresh bool
 	// Refresh makes the action run although a result is stored: what that tells of the build is out of date. It counts as cached all the same, and what
@@ -89,6 +91,16 @@ type Plan struct {
 	Shape Shape
 	// Ahead is how many bytes the result adds to what lies unconsumed on the disk, for the look-ahead's bound.
 	Ahead func(*Result) int64
+}
+
+// A Narrower knows what an action depends on in truth: less than what is in its key, but that is known only when it is done.
+type Narrower interface {
+	// Keys returns the keys that stand for the action as far as earlier results of it, with other inputs, say what matters; the likeliest first.
+	// What can no longer be read was never learned; an error means that nothing can be.
+	Keys(ctx context.Context) ([]Key, error)
+	// Learn notes what the action turned out to depend on, by its result, and returns the key that stands for that, with what it is a digest of in readable
+	// form. The zero Key means that the result does not tell.
+	Learn(ctx context.Context, r *Result) (k Key, preimage []byte, err error)
 }
 
 // SandboxClass says how well an executor shields an action from what it did not declare. A higher class serves a lower one.

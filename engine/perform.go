@@ -134,6 +134,9 @@ func (b *Build) refresh(ctx context.Context, v *view, name string, p *Plan, a *a
 // lookup returns the stored result of p as an answer, or the reason why there is none that p may use.
 func (b *Build) lookup(ctx context.Context, v *view, name string, p *Plan) (a *answer, reason string, err error) {
 	r, reason, err := b.opts.Cache.Lookup(ctx, p.Action.Key(), p.Want, p.mode)
+	if err == nil && r == nil {
+		r, err = b.narrowed(ctx, p)
+	}
 	switch {
 	case err != nil:
 		return nil, "", &TroubleError{Err: err}
@@ -147,19 +150,58 @@ func (b *Build) lookup(ctx context.Context, v *view, name string, p *Plan) (a *a
 	return nil, reason, nil
 }
 
+// narrowed returns what is stored under one of the further keys of p, or nil, and stores it under p's own key, too: whoever knows that one shall find
+// it.
+func (b *Build) narrowed(ctx context.Context, p *Plan) (*Result, error) {
+	if p.Narrow == nil || p.mode == LookupBypass {
+		return nil, nil
+	}
+	keys, err := p.Narrow.Keys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, k := range keys {
+		r, _, err := b.opts.Cache.Lookup(ctx, k, p.Want, p.mode)
+		if err != nil {
+			return nil, err
+		}
+		if r == nil || r.Status != Pass {
+			continue
+		}
+		if !b.opts.Dry && !b.opts.Stored {
+			conditions := p.Want
+			conditions.Sandbox = r.Used.Sandbox
+			own := Record{Key: p.Action.Key(), Conditions: conditions, Result: r, Preimage: p.Action.Preimage()}
+			_ = b.opts.Cache.Record(context.WithoutCancel(ctx), own) // without it, it is found here again
+		}
+		return r, nil
+	}
+	return nil, nil
+}
+
 // record stores what was done, even if the build is ended just now, and ends its lease.
 func (b *Build) record(ctx context.Context, v *view, p *Plan, a *answer) {
 	defer a.release()
 	b.durations.learn(v.node.target.Label, a.took)
 	ctx = context.WithoutCancel(ctx)
-	if p.replaces {
-		_ = b.opts.Cache.Withdraw(ctx, p.Action.Key()) // if that fails, so does Record
+	err := b.recordAs(ctx, p, Record{Key: p.Action.Key(), Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
+	if err == nil && p.Narrow != nil && a.result.Status == Pass {
+		k, preimage, lerr := p.Narrow.Learn(ctx, a.result)
+		if err = lerr; err == nil && !k.IsZero() {
+			err = b.recordAs(ctx, p, Record{Key: k, Conditions: a.conditions, Result: a.result, Preimage: preimage})
+		}
 	}
-	err := b.opts.Cache.Record(ctx, Record{Key: p.Action.Key(), Conditions: a.conditions, Result: a.result, Preimage: p.Action.Preimage()})
 	if err != nil && b.unstored.Add(1) == 1 {
 		// What was found out holds for this build; only later ones have to find it out again. How many there are is told at the end.
 		b.warn(v.node.target, "a result could not be stored, and will have to be found out again: "+err.Error())
 	}
+}
+
+func (b *Build) recordAs(ctx context.Context, p *Plan, r Record) error {
+	if p.replaces {
+		_ = b.opts.Cache.Withdraw(ctx, r.Key) // if that fails, so does Record
+	}
+	return b.opts.Cache.Record(ctx, r)
 }
 
 func (b *Build) warn(t *Target, text string) {

@@ -22,6 +22,7 @@ type layout struct {
 	work string // the run's `dir`, clean
 
 	mounts []engine.Mount
+	loose  []engine.Mount // of `with`, which may turn out not to matter
 	places map[engine.Artifact]string
 	tools  []engine.Artifact
 	count  int
@@ -80,11 +81,13 @@ func attributed(name string, err error) error {
 }
 
 func (l *layout) with(texts []engine.Text) error {
+	before := len(l.mounts)
 	for _, t := range texts {
 		if _, err := l.input(engine.Input{Text: t}); err != nil {
 			return attributed("with", err)
 		}
 	}
+	l.loose = slices.Clone(l.mounts[before:])
 	return nil
 }
 

@@ -6,6 +6,7 @@ package rules
 import (
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"cbuild/cas"
@@ -131,7 +132,9 @@ type System interface {
 
 // A Runtime is everything of the outside world that rules may use.
 type Runtime struct {
-	Store    cas.Store
+	Store cas.Store
+	// Cache is where the results of a run are that has a depfile.
+	Cache    engine.ActionCache
 	Executor engine.Executor
 	// Sandbox is the least class in which a run must have been executed.
 	Sandbox engine.SandboxClass
@@ -164,4 +167,7 @@ type Runtime struct {
 	Parts *download.Parts
 	// Temp is a directory for files that are gone when an action is done.
 	Temp string
+
+	listings listings
+	learning sync.Mutex // one at a time learns what a depfile says
 }

@@ -24,6 +24,7 @@ type Run struct {
 	With         []engine.Text                  `hcl:"with,source" doc:"Present and in the key like inputs, but not in $in: headers, data."`
 	Tools        []string                       `hcl:"tools" doc:"Programs of the host that it starts besides its command; they are in the key with the packages that own them."`
 	Env          map[string]engine.Text         `hcl:"env" doc:"Environment variables."`
+	Depfile      string                         `hcl:"depfile" doc:"Out in the format of make's rules, as compilers write it with -MD, which names what was read. Files of with that it does not name do not matter to later builds."`
 	PassEnv      []string                       `hcl:"pass_env" doc:"Variables taken from the environment of cbuild; their values are in the key."`
 	Dir          string                         `hcl:"dir" default:"the run's directory" doc:"Directory in which it starts."`
 	Stdin        *engine.Text                   `hcl:"stdin" default:"nothing" doc:"Text, or one file, for standard input."`
@@ -50,6 +51,9 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	if (len(r.Command) > 0) == (r.Script != nil) {
 		return nil, invalidf("a run has either command or script")
 	}
+	if r.Depfile != "" && (!inside(r.Depfile) || path.Clean(r.Depfile) == ".") {
+		return nil, invalidf("depfile: %q is not inside the run's directory", r.Depfile)
+	}
 	l := &layout{ctx: ctx, rt: rt, dir: self.Instance.Target.Label.Dir, work: path.Clean(r.Dir)}
 	if r.Dir != "" && !inside(r.Dir) {
 		return nil, invalidf("dir: %q is not inside the run's directory", r.Dir)
@@ -69,9 +73,10 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	if c.Timeout == 0 {
 		c.Timeout = defaultRunTimeout
 	}
-	key := c.Key(system, sortedPairs(r.Platform))
+	components := func(c *engine.Command) *engine.KeyBuilder { return c.Key(system, sortedPairs(r.Platform)) }
+	key := components(c)
 	p := &engine.Plan{
-		Action:  &runAction{command: c, key: key.Sum(), preimage: key, executor: rt.Executor, sources: rt.Sources, uses: rt.Uses},
+		Action:  &runAction{rt: rt, command: c, key: key.Sum(), preimage: key, depfile: r.Depfile},
 		Pool:    engine.CPUPool,
 		Pools:   r.Pool,
 		Slots:   r.CPU,
@@ -86,6 +91,9 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	if r.AllowFailure && !r.Network {
 		p.Reuse = func(*engine.Result) bool { return true }
+	}
+	if r.Depfile != "" && len(l.loose) > 0 {
+		p.Narrow = &narrowing{rt: rt, command: c, loose: l.loose, depfile: path.Clean(r.Depfile), components: components}
 	}
 	return p, nil
 }
@@ -234,6 +242,10 @@ func (r *Run) outs() ([]engine.OutSpec, error) {
 		}
 	}
 	forEachOut(r.Out, "", add)
+	if r.Depfile != "" {
+		attr = "depfile"
+		add("", engine.OutSpec{Path: r.Depfile})
+	}
 	if r.Stdout != "" {
 		attr = "stdout"
 		add("", engine.OutSpec{Path: r.Stdout})
@@ -288,12 +300,11 @@ func (r *Run) notFound(err error, first string) error {
 
 // runAction executes a command.
 type runAction struct {
+	rt       *Runtime
 	command  *engine.Command
 	key      engine.Key
 	preimage *engine.KeyBuilder
-	executor engine.Executor
-	sources  Sources
-	uses     *Uses
+	depfile  string // "" for none
 }
 
 func (a *runAction) Key() engine.Key  { return a.key }
@@ -301,8 +312,8 @@ func (a *runAction) Preimage() []byte { return a.preimage.Preimage() }
 
 // Do executes the command. A pass without a promised out is a fail: the next target could not use it.
 func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
-	a.uses.add(a.command, a.key)
-	defer a.uses.settle(a.command, a.key)
+	a.rt.Uses.add(a.command, a.key)
+	defer a.rt.Uses.settle(a.command, a.key)
 	res, err := a.execute(ctx)
 	if err != nil {
 		return nil, err
@@ -311,6 +322,16 @@ func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Resul
 		if _, there := res.Out(o.Path); !there && !o.Optional && res.Status == engine.Pass {
 			res.Status = engine.Fail
 			setFact(res, "missing", o.Path)
+		}
+	}
+	if a.depfile != "" && res.Status == engine.Pass {
+		_, err := readDepfile(ctx, a.rt.Store, res, path.Clean(a.depfile))
+		switch bad := badDepfile(""); {
+		case errors.As(err, &bad):
+			res.Status = engine.Fail
+			setFact(res, "depfile", a.depfile+": "+err.Error())
+		case err != nil:
+			return nil, err
 		}
 	}
 	if a.command.Network {
@@ -323,12 +344,12 @@ func (a *runAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Resul
 func (a *runAction) execute(ctx context.Context) (*engine.Result, error) {
 	var restored []cas.Digest
 	for {
-		res, err := a.executor.Execute(ctx, a.command)
+		res, err := a.rt.Executor.Execute(ctx, a.command)
 		var lost *engine.LostError
 		if !errors.As(err, &lost) || slices.Contains(restored, lost.Digest) || !a.isSource(lost.Digest) {
 			return res, err
 		}
-		if err := a.sources.Restore(ctx, lost.Digest); err != nil {
+		if err := a.rt.Sources.Restore(ctx, lost.Digest); err != nil {
 			return nil, fmt.Errorf("%w; %w", lost, err)
 		}
 		restored = append(restored, lost.Digest)

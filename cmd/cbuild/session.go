@@ -224,6 +224,7 @@ func (s *session) bind(base, machine string) {
 	})
 	s.runtime = &rules.Runtime{
 		Store:      s.store,
+		Cache:      s.store,
 		Executor:   withFaults(s.executor),
 		Sandbox:    s.leastClass(),
 		Sources:    &sources{state.NewSources(vfs.OS, s.workspace.Root, s.store, s.table)},

@@ -3,11 +3,12 @@
 run "compile" {
   for_each = ["hello", "world"]
 
-  inputs = ["${each.key}.c"]
-  with   = glob("*.h")
-  script = "cc -c $in -o $out"
-  tools  = ["cc"]
-  out    = "${each.key}.o"
+  inputs  = ["${each.key}.c"]
+  with    = glob("*.h")
+  script  = "cc -MD -MF deps.d -c $in -o $out"
+  depfile = "deps.d"
+  tools   = ["cc"]
+  out     = "${each.key}.o"
 }
 
 run "link" {

@@ -42,7 +42,6 @@ var commonAttrs = []string{"description", "for_each", "matrix", "private", "tags
 
 // laterAttrs are attributes of the language that this version does not have.
 var laterAttrs = map[string][]string{
-	"run":     {"depfile"},
 	"collate": {"template"},
 }
 

@@ -59,6 +59,9 @@ func (c *Console) describe(e engine.Event) (word, rest string, failure bool) {
 		if missing := o.Result.Facts["missing"]; missing != "" {
 			rest += ": it did not make " + clean(missing)
 		}
+		if bad := o.Result.Facts["depfile"]; bad != "" {
+			rest += ": " + clean(bad)
+		}
 		return string(class), rest + " " + clean(Address(e)), true
 	}
 }

@@ -56,7 +56,6 @@ run "axes" {
 run "later" {
   command = ["true"]
   pool    = "x"
-  depfile = "x.d"
 }
 
 secret "token" {
@@ -64,8 +63,9 @@ secret "token" {
 }
 
 collate "report" {
-  rows    = run.axes
-  columns = ["a"]
+  rows     = run.axes
+  template = "x.md"
+  columns  = ["a"]
 }
 
 group "all" {
