@@ -2,6 +2,7 @@ package rules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -25,9 +26,13 @@ type Collate struct {
 	Group     Expr                 `hcl:"group" doc:"Expression over each by which rows are grouped."`
 	Sort      []Expr               `hcl:"sort" default:"class, then key" doc:"Expressions over each by which rows are sorted."`
 	Title     string               `hcl:"title" default:"the name of the target" doc:"Title of the report."`
+	Template  Templates            `hcl:"template,source" doc:"Further files of the report, from templates in the language of Go's text/template: x.md.tmpl makes x.md. In a map each makes the file of its name. What makes a file in .html is escaped as html/template does."`
 	Formats   []string             `hcl:"formats" one:"html md json csv ndjson retry junit" default:"[\"html\", \"md\", \"json\", \"csv\"]" doc:"Formats to write. Beside the usual ones: \"ndjson\" (compressed), \"retry\" (labels for cbuild @./retry-list.txt) and \"junit\"."`
 	Out       string               `hcl:"out" default:"\"report/\"" doc:"Directory of the report."`
 }
+
+// Templates are files of a report that its user wrote: the file that each makes, if it is named, and its text.
+type Templates []engine.Input
 
 // A Normalization replaces what differs between equal runs in evidence.
 type Normalization struct {
@@ -57,6 +62,46 @@ var reportFormats = []reportFormat{
 	{"retry", "retry-list.txt", false, false, true, func(w io.Writer, _ *collateAction) report.Format { return report.NewRetry(w) }},
 }
 
+// maxTemplate is the largest template in bytes.
+const maxTemplate = 1 << 20
+
+// templates returns the user's own formats, and the digests of their texts.
+func (r *Collate) templates(ctx context.Context, rt *Runtime, dir string, others []reportFormat) (own []reportFormat, texts []cas.Digest, err error) {
+	taken := make(map[string]bool)
+	for _, f := range others {
+		taken[f.file] = true
+	}
+	for _, in := range r.Template {
+		a, ok := in.Text.Single()
+		if source, literal := in.Text.IsLiteral(); literal {
+			if a, err = rt.Sources.Source(ctx, dir, source); err != nil {
+				return nil, nil, err
+			}
+		} else if !ok || a.Kind != engine.FileKind {
+			return nil, nil, invalidf("template: it is a file")
+		}
+		name := cmpOr(in.Dest, strings.TrimSuffix(path.Base(a.Name), ".tmpl"))
+		switch {
+		case !inside(name) || strings.HasSuffix(name, "/") || path.Clean(name) != name:
+			return nil, nil, invalidf("template: %q is no file inside the report", name)
+		case taken[name]:
+			return nil, nil, invalidf("template: two files of the report are %s", name)
+		}
+		taken[name] = true
+		text, err := cas.ReadAll(ctx, rt.Store, a.Digest, maxTemplate)
+		if err != nil {
+			return nil, nil, fmt.Errorf("template: %w", err)
+		}
+		t, err := report.ParseTemplate(name, string(text))
+		if err != nil {
+			return nil, nil, invalidf("template: %s", strings.TrimPrefix(err.Error(), "template: "))
+		}
+		own = append(own, reportFormat{name: "template", file: name, new: func(w io.Writer, _ *collateAction) report.Format { return t.To(w) }})
+		texts = append(texts, a.Digest)
+	}
+	return own, texts, nil
+}
+
 // Plan follows the rows to their end and makes an action that writes the report. All that decides over the report is known then: its
 // key is over the rows. A report of rows with trouble, or whose rows ended with an error, is incomplete; it has no key.
 func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, error) {
@@ -67,6 +112,10 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 	out := path.Clean(cmpOr(r.Out, "report"))
 	if !inside(out) || out == "." {
 		return nil, invalidf("out: %q is not inside a directory", r.Out)
+	}
+	own, texts, err := r.templates(ctx, rt, self.Instance.Target.Label.Dir, formats)
+	if err != nil {
+		return nil, err
 	}
 	c, err := newCollation(r, rt, self)
 	if err != nil {
@@ -79,7 +128,7 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 		}
 		return nil, err
 	}
-	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: formats, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label, followed: followed}
+	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: append(formats, own...), templates: texts, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label, followed: followed}
 	if a.digest, a.order, err = c.seal(); err != nil {
 		return nil, err
 	}
@@ -104,7 +153,7 @@ func (r *Collate) formats() ([]reportFormat, error) {
 			return nil, invalidf("formats: there is no format %q; there are %s", name, strings.Join(names, ", "))
 		}
 	}
-	if r.Formats != nil && len(r.Formats) == 0 {
+	if r.Formats != nil && len(r.Formats) == 0 && len(r.Template) == 0 {
 		return nil, invalidf("formats: a report needs at least one of %s", strings.Join(names, ", "))
 	}
 	return slices.DeleteFunc(slices.Clone(reportFormats), func(f reportFormat) bool {
@@ -118,6 +167,8 @@ type collateAction struct {
 	head     *report.Head
 	rows     *reportRows
 	formats  []reportFormat
+	// templates are the texts of the last of formats.
+	templates []cas.Digest
 	out      string
 	evidence *evidence
 	// of are the labels of the targets whose instances the rows hold, sorted.
@@ -175,6 +226,9 @@ func (a *collateAction) builder() *engine.KeyBuilder {
 			b.Strings("of", a.of)
 		}
 	}
+	for i, d := range a.templates {
+		b.Digest("template "+a.formats[len(a.formats)-len(a.templates)+i].file, d)
+	}
 	b.String("out", a.out)
 	return b
 }
@@ -207,7 +261,11 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 	if texts {
 		rows = newShowing(a.rt, a.evidence, a.head).explained(ctx, rows)
 	}
-	if err := report.Render(a.head, rows, formats...); err != nil {
+	err := report.Render(a.head, rows, formats...)
+	switch {
+	case errors.As(err, new(*report.TemplateError)):
+		return nil, invalidf("template: %w", err)
+	case err != nil:
 		return nil, err
 	}
 	entries := make([]cas.Entry, len(files))

@@ -67,6 +67,11 @@ func (s *scope) decode(dst reflect.Value, v cty.Value) error {
 		return decodePools(p, v)
 	case *[]engine.Input:
 		return s.decodeInputs(p, v)
+	case *rules.Templates:
+		if !isList(v) && !isObject(v) {
+			v = cty.TupleVal([]cty.Value{v})
+		}
+		return s.decodeInputs((*[]engine.Input)(p), v)
 	case *[]engine.Toolchain:
 		return s.decodeToolchains(p, v)
 	case *engine.Object:
@@ -226,7 +231,9 @@ func decodeString(dst *string, v cty.Value) error {
 	return nil
 }
 
+// decodeStrings takes a list of strings; an empty one is not nil, which stands for an absent one.
 func decodeStrings(dst *[]string, v cty.Value) error {
+	*dst = []string{}
 	return eachElement(v, func(e cty.Value) error {
 		var str string
 		err := decodeString(&str, e)

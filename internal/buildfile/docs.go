@@ -158,6 +158,7 @@ var typeNames = map[reflect.Type]string{
 	reflect.TypeFor[[]engine.Text]():          "list of texts",
 	reflect.TypeFor[map[string]engine.Text](): "map of texts",
 	reflect.TypeFor[rules.Pools]():            "`pool.NAME`, or a list of them",
+	reflect.TypeFor[rules.Templates]():        "file, list of files, or map from file to template",
 	typeConfidential:                          "map of strings and secrets",
 	reflect.TypeFor[[]engine.Input]():         "list, or map of destinations",
 	reflect.TypeFor[[]rules.Normalization]():  "list of `{ pattern, replace }`",

@@ -40,11 +40,6 @@ type field struct {
 // commonAttrs are the attributes of all targets that are handled here.
 var commonAttrs = []string{"description", "for_each", "matrix", "private", "tags", "where"}
 
-// laterAttrs are attributes of the language that this version does not have.
-var laterAttrs = map[string][]string{
-	"collate": {"template"},
-}
-
 // An exclusion is a set of attributes of which a target has one, or, unless one is needed, none.
 type exclusion struct {
 	names  []string

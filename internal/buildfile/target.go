@@ -205,11 +205,7 @@ func (p *pkg) compileWhere(t *target, a *hclsyntax.Attribute) {
 func (p *pkg) compileAttr(t *target, a *hclsyntax.Attribute) {
 	f := t.kind.byName[a.Name]
 	if f == nil {
-		if slices.Contains(laterAttrs[t.rule], a.Name) {
-			p.diags.addf(p.src, a.NameRange, fmt.Sprintf("The attribute %q is not yet supported", a.Name), "This version of cbuild does not have it for %s.", t.rule)
-		} else {
-			p.unknownAttr(a, "A "+t.rule, t.kind.names)
-		}
+		p.unknownAttr(a, "A "+t.rule, t.kind.names)
 		t.bad = true
 		return
 	}

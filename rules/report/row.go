@@ -229,6 +229,13 @@ type Format interface {
 
 // Render passes the rows to all formats at once.
 func Render(h *Head, rows iter.Seq2[*Row, error], formats ...Format) error {
+	defer func() {
+		for _, f := range formats {
+			if t, ok := f.(*templated); ok {
+				t.Abandon() // which does nothing at its end
+			}
+		}
+	}()
 	for _, f := range formats {
 		if err := f.Begin(h); err != nil {
 			return err

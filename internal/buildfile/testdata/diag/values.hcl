@@ -64,8 +64,8 @@ secret "token" {
 
 collate "report" {
   rows     = run.axes
-  template = "x.md"
   columns  = ["a"]
+  template = "gone.md.tmpl"
 }
 
 group "all" {
