@@ -45,7 +45,7 @@ func Start(t testing.TB, columns, rows int, command string) *Tmux {
 func (x *Tmux) ask(args ...string) string {
 	x.t.Helper()
 	cmd := exec.Command("tmux", append([]string{"-u", "-S", "s"}, args...)...) //nolint:noctx // a moment
-	cmd.Dir = x.dir // for the path of a socket must be short, and temporary directories may be deep
+	cmd.Dir = x.dir                                                            // for the path of a socket must be short, and temporary directories may be deep
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TERM=xterm", "SHELL=/bin/sh", "TMUX=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
