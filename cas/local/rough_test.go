@@ -158,12 +158,23 @@ func staleMount(t *testing.T, dir string) string {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Wait() }) // the context of the test has ended by then
-	for range 100 {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() { <-ended }) // the context of the test has ended by then
+	for over := time.After(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(at, "VERSION")); err == nil {
 			return at
 		}
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-ended:
+		case <-over:
+		default:
+			continue
+		}
+		break
 	}
 	t.Skipf("SKIPPED: bindfs can't mount here: %s", said.String())
 	return ""
