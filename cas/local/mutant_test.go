@@ -19,7 +19,7 @@ func TestMutantsAreNoticed(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	run := func(mutant, test string) error {
-		cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-test.timeout", "60s")
+		cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-test.timeout", "5m")
 		cmd.Env = append(os.Environ(), "CBUILD_MUTANT="+mutant, "CBUILD_POWERCUT=40", "CBUILD_ROT=200")
 		return cmd.Run()
 	}

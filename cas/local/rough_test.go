@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -152,18 +153,29 @@ func staleMount(t *testing.T, dir string) string {
 	}
 	at := t.TempDir()
 	cmd := exec.CommandContext(t.Context(), "bindfs", "-f", "-o", "attr_timeout=5,entry_timeout=5,negative_timeout=5", dir, at)
-	cmd.Cancel = func() error { return exec.Command("umount", at).Run() } //nolint:noctx // a moment
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // it unmounts, which not everybody may
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = cmd.Wait() }) // the context of the test has ended by then
-	for range 100 {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	t.Cleanup(func() { <-ended }) // the context of the test has ended by then
+	for over := time.After(time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat(filepath.Join(at, "VERSION")); err == nil {
 			return at
 		}
-		time.Sleep(20 * time.Millisecond)
+		select {
+		case <-ended:
+		case <-over:
+		default:
+			continue
+		}
+		break
 	}
 	t.Skipf("SKIPPED: bindfs can't mount here: %s", said.String())
 	return ""

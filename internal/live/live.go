@@ -159,8 +159,9 @@ func readSnapshot(r io.Reader) (*Snapshot, error) {
 
 // A View looks at one build.
 type View struct {
-	ID     string
-	client *http.Client
+	ID       string
+	client   *http.Client
+	patience time.Duration // how long a state may take
 }
 
 // ErrNone is the error of Find if no build runs.
@@ -186,7 +187,7 @@ func Find(ctx context.Context, dir string) (*View, error) {
 			continue
 		}
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx, path) }}
-		return &View{ID: id, client: &http.Client{Transport: transport}}, nil
+		return &View{id, &http.Client{Transport: transport}, stateWithin}, nil
 	}
 	return nil, ErrNone
 }
@@ -220,7 +221,7 @@ const (
 
 // State reads the build's state into state.
 func (v *View) State(ctx context.Context, state any) error {
-	ctx, cancel := context.WithTimeout(ctx, stateWithin)
+	ctx, cancel := context.WithTimeout(ctx, v.patience)
 	defer cancel()
 	return v.get(ctx, "/state", func(r io.Reader) error { return json.NewDecoder(r).Decode(state) })
 }

@@ -59,6 +59,7 @@ func looking(t *testing.T, dir string) string {
 		t.Fatal(err)
 	}
 	defer v.Close()
+	v.patience = time.Minute // this machine may be busy
 	var s struct{ Name string }
 	if err := v.State(t.Context(), &s); err != nil || s.Name != v.ID {
 		t.Fatalf("the build %s says %q, %v", v.ID, s.Name, err)
@@ -108,13 +109,21 @@ func TestLeftovers(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer unix.Close(fd)
-		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: path}); err != nil { // and nobody listens
+		at, done, err := address(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = unix.Bind(fd, &unix.SockaddrUnix{Name: at}) // and nobody listens
+		done()
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(filepath.Join(dir, "old.sock"), old, old); err != nil {
-		t.Fatal(err)
+	for name, age := range map[string]time.Duration{"new": -time.Hour, "old": time.Hour} { // so that new is new however long this takes
+		made := time.Now().Add(-age)
+		if err := os.Chtimes(filepath.Join(dir, name+socketSuffix), made, made); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got := looking(t, dir); got != "" {
 		t.Errorf("found %s", got)
@@ -186,7 +195,12 @@ func TestCloseWaitsForAnswers(t *testing.T) {
 // A build that is stopped is not waited for, except for a while.
 func TestStoppedBuild(t *testing.T) {
 	dir := t.TempDir()
-	socket, err := net.Listen("unix", filepath.Join(dir, "1"+socketSuffix)) //nolint:noctx // it does not wait
+	at, done, err := address(filepath.Join(dir, "1"+socketSuffix))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	socket, err := net.Listen("unix", at) //nolint:noctx // it does not wait
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,6 +210,7 @@ func TestStoppedBuild(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer v.Close()
+	v.patience = 100 * time.Millisecond
 	if err := v.State(t.Context(), new(any)); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("its state: %v", err)
 	}

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func open(t *testing.T, files ...string) (w *Watcher, dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	for _, f := range files {
+	for _, f := range append(files, marker) {
 		write(t, filepath.Join(dir, f))
 	}
 	w, err := Open(Options{Root: dir, Ignore: func(path string) bool { return strings.HasPrefix(filepath.Base(path), "out") }})
@@ -54,26 +54,41 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// sees fails the test unless these paths below dir are what changes next: in one burst, or in several if the machine is slow.
-func sees(t *testing.T, w *Watcher, dir string, want ...string) {
+// marker is a file in the root, there from the beginning, that is changed last, by a single event: what happened before it is told by then, in
+// however many bursts on a busy machine.
+const marker = "zz-marker"
+
+// changed returns the paths below dir that changed until now.
+func changed(t *testing.T, w *Watcher, dir string) (got []string) {
 	t.Helper()
+	last := filepath.Join(w.opts.Root, marker)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var got []string
-	for missing := true; missing; {
+	check(t, os.Chtimes(last, time.Time{}, time.Now()))
+	for {
 		paths, err := w.Next(ctx)
 		if err != nil {
-			t.Fatalf("changed: %q, %v; want %q", got, err, want)
+			t.Fatalf("changed: %q, %v", got, err)
 		}
 		for _, p := range paths {
+			if p == last {
+				continue
+			}
 			rel, err := filepath.Rel(dir, p)
 			check(t, err)
 			got = append(got, rel)
 		}
-		missing = slices.ContainsFunc(want, func(p string) bool { return !slices.Contains(got, p) })
+		if slices.Contains(paths, last) {
+			slices.Sort(got)
+			return slices.Compact(got)
+		}
 	}
-	slices.Sort(got)
-	if got = slices.Compact(got); !slices.Equal(got, want) {
+}
+
+// sees fails the test unless these paths below dir are what changed.
+func sees(t *testing.T, w *Watcher, dir string, want ...string) {
+	t.Helper()
+	if got := changed(t, w, dir); !slices.Equal(got, want) {
 		t.Errorf("changed: %q; want %q", got, want)
 	}
 }
@@ -82,8 +97,8 @@ func sees(t *testing.T, w *Watcher, dir string, want ...string) {
 func TestChangesAreSeen(t *testing.T) {
 	w, dir := open(t, "a.c", "sub/b.c", "sub/deep/c.c", "out/x")
 	path := func(name string) string { return filepath.Join(dir, name) }
-	if n := w.Files(); n != 3 {
-		t.Errorf("%d files are watched, want 3", n)
+	if n := w.Files(); n != 4 {
+		t.Errorf("%d files are watched, want 4", n)
 	}
 	for _, c := range []struct {
 		what string
@@ -110,9 +125,9 @@ func TestChangesAreSeen(t *testing.T) {
 	}
 	check(t, os.RemoveAll(path("old")))
 	check(t, os.RemoveAll(path("sub")))
-	_, err := w.Next(t.Context())
-	if n := w.Files(); err != nil || n != 2 {
-		t.Errorf("then %d files are watched, want 2: %v", n, err)
+	changed(t, w, dir)
+	if n := w.Files(); n != 3 {
+		t.Errorf("then %d files are watched, want 3", n)
 	}
 	write(t, path("sub/b.c"))
 	sees(t, w, dir, "sub")
@@ -123,14 +138,19 @@ func TestChangesAreSeen(t *testing.T) {
 // What is ignored, and what came and went, is no change.
 func TestWhatIsNoChange(t *testing.T) {
 	w, dir := open(t, "a.c", "out/x")
-	write(t, filepath.Join(dir, "out/x"))
-	write(t, filepath.Join(dir, "outcome"))
-	write(t, filepath.Join(dir, "4913"))
-	check(t, os.Remove(filepath.Join(dir, "4913")))
-	ctx, cancel := context.WithTimeout(t.Context(), 3*quiet)
-	defer cancel()
-	if paths, err := w.Next(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("changed: %q, %v", paths, err)
+	for try := range 10 {
+		write(t, filepath.Join(dir, "out/x"))
+		write(t, filepath.Join(dir, "outcome"))
+		write(t, filepath.Join(dir, "4913"))
+		check(t, os.Remove(filepath.Join(dir, "4913")))
+		got := changed(t, w, dir)
+		if len(got) == 0 {
+			break
+		}
+		// Where a burst ends between the two, the end of a file is told of whose beginning nothing was. That is not so each time.
+		if try == 9 || !slices.Equal(got, []string{"4913"}) {
+			t.Fatalf("changed: %q", got)
+		}
 	}
 	write(t, filepath.Join(dir, "a.c"))
 	sees(t, w, dir, "a.c")
@@ -140,7 +160,9 @@ func TestWhatIsNoChange(t *testing.T) {
 func TestSingleFiles(t *testing.T) {
 	elsewhere := t.TempDir()
 	file := filepath.Join(elsewhere, "conf", "app", "file")
-	w, err := Open(Options{Root: t.TempDir(), Files: []string{file}, Ignore: func(string) bool { return false }})
+	root := t.TempDir()
+	write(t, filepath.Join(root, marker))
+	w, err := Open(Options{Root: root, Files: []string{file}, Ignore: func(string) bool { return false }})
 	check(t, err)
 	defer w.Close()
 	write(t, filepath.Join(elsewhere, "other"))
@@ -202,7 +224,14 @@ func TestBursts(t *testing.T) {
 // More changes than the system keeps while nobody waits are told as a change of everything, after which everything is watched.
 func TestOverflow(t *testing.T) {
 	w, dir := open(t, "a")
-	const most = 16384 // of inotify
+	most := 16384 // of inotify, if nobody has set another number
+	if text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events"); err == nil {
+		_, err = fmt.Sscan(string(text), &most)
+		check(t, err)
+	}
+	if most > 200_000 {
+		t.Skipf("SKIPPED: this machine keeps %d events: that takes too long", most)
+	}
 	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
 	for range 3*most + 2 {
 		check(t, os.Rename(a, b))
@@ -232,6 +261,7 @@ func TestRootIsGone(t *testing.T) {
 	defer w.Close()
 	check(t, os.Rename(root, filepath.Join(top, "old")))
 	write(t, filepath.Join(root, "b"))
+	write(t, filepath.Join(root, marker))
 	if _, err := w.Next(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -256,6 +286,7 @@ func TestTenThousandDirectories(t *testing.T) {
 	}
 	last := filepath.Join(dir, "99", "99", "a")
 	write(t, last)
+	write(t, filepath.Join(dir, marker))
 	began := time.Now()
 	w, err := Open(Options{Root: dir, Ignore: func(string) bool { return false }})
 	var limit *LimitError
@@ -265,8 +296,8 @@ func TestTenThousandDirectories(t *testing.T) {
 	check(t, err)
 	defer w.Close()
 	t.Logf("watched after %v", time.Since(began))
-	if len(w.dirs) != 10101 || w.Files() != 1 {
-		t.Errorf("%d directories and %d files are watched, want 10,101 and 1", len(w.dirs), w.Files())
+	if len(w.dirs) != 10101 || w.Files() != 2 {
+		t.Errorf("%d directories and %d files are watched, want 10,101 and 2", len(w.dirs), w.Files())
 	}
 	write(t, last)
 	sees(t, w, dir, "99/99/a")
@@ -275,7 +306,9 @@ func TestTenThousandDirectories(t *testing.T) {
 // Where the machine allows too few watches, the error says how many, and which limit it is. The limit belongs to a user namespace.
 func TestLimit(t *testing.T) {
 	if os.Getenv("WATCH_LIMITED") == "1" {
-		check(t, os.WriteFile("/proc/sys/user/max_inotify_watches", []byte("3"), 0))
+		if err := os.WriteFile("/proc/sys/user/max_inotify_watches", []byte("3"), 0); err != nil {
+			t.Skipf("SKIPPED: no limit can be set: %v", err) // as where /proc/sys is read-only
+		}
 		dir := t.TempDir()
 		write(t, filepath.Join(dir, "a/b/c/d/e"))
 		_, err := Open(Options{Root: dir, Ignore: func(string) bool { return false }})
@@ -290,11 +323,14 @@ func TestLimit(t *testing.T) {
 	if err != nil {
 		t.Skip("SKIPPED: there is no unshare")
 	}
-	cmd := exec.CommandContext(t.Context(), unshare, "--user", "--map-root-user", os.Args[0], "-test.run=^TestLimit$")
+	if out, err := exec.CommandContext(t.Context(), unshare, "--user", "--map-root-user", "true").CombinedOutput(); err != nil {
+		t.Skipf("SKIPPED: there are no user namespaces here: %v: %s", err, out)
+	}
+	cmd := exec.CommandContext(t.Context(), unshare, "--user", "--map-root-user", os.Args[0], "-test.run=^TestLimit$", "-test.v")
 	cmd.Env = append(os.Environ(), "WATCH_LIMITED=1")
 	out, err := cmd.CombinedOutput()
-	if strings.Contains(string(out), "unshare failed") {
-		t.Skipf("SKIPPED: there are no user namespaces here: %s", out)
+	if strings.Contains(string(out), "SKIPPED") {
+		t.Skipf("%s", out)
 	}
 	if err != nil || !strings.Contains(string(out), "limited") {
 		t.Errorf("%v\n%s", err, out)

@@ -25,7 +25,7 @@ func showing(t *testing.T, columns, rows int) *feed {
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	x := &feed{Tmux: Start(t, columns, rows, "stty -echo; cat "+fifo+"; sleep 100"), t: t}
+	x := &feed{Tmux: Start(t, columns, rows, "stty -echo; cat '"+fifo+"'; sleep 600"), t: t}
 	var err error
 	if x.file, err = os.OpenFile(fifo, os.O_WRONLY, 0); err != nil {
 		t.Fatal(err)

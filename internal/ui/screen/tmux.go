@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -21,12 +20,16 @@ func Start(t testing.TB, columns, rows int, command string) *Tmux {
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Skip("SKIPPED: there is no tmux to compare with")
 	}
-	dir, err := os.MkdirTemp("", "tmux-") // the path of a socket must be short
+	dir, err := os.MkdirTemp("", "tmux-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, err := os.Getwd()
 	if err != nil {
 		t.Fatal(err)
 	}
 	x := &Tmux{t, dir}
-	x.ask("-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(columns), "-y", fmt.Sprint(rows), "sleep 100") // keeps the server
+	x.ask("-f", "/dev/null", "new-session", "-d", "-x", fmt.Sprint(columns), "-y", fmt.Sprint(rows), "sleep 600") // keeps the server
 	t.Cleanup(func() {
 		x.ask("kill-server")
 		os.RemoveAll(dir)
@@ -34,14 +37,15 @@ func Start(t testing.TB, columns, rows int, command string) *Tmux {
 	x.ask("set-option", "-g", "status", "off")
 	x.ask("set-option", "-g", "remain-on-exit", "on")
 	x.Resize(columns, rows)
-	x.ask("respawn-pane", "-k", command)
+	x.ask("respawn-pane", "-k", "-c", at, command)
 	return x
 }
 
 // ask gives tmux a command and returns what it answers.
 func (x *Tmux) ask(args ...string) string {
 	x.t.Helper()
-	cmd := exec.Command("tmux", append([]string{"-u", "-S", filepath.Join(x.dir, "s")}, args...)...) //nolint:noctx // a moment
+	cmd := exec.Command("tmux", append([]string{"-u", "-S", "s"}, args...)...) //nolint:noctx // a moment
+	cmd.Dir = x.dir                                                            // for the path of a socket must be short, and temporary directories may be deep
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TERM=xterm", "SHELL=/bin/sh", "TMUX=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
