@@ -218,8 +218,9 @@ func rot(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// patience bounds what waits for another process; nothing is decided by how long it takes.
-var patience = 60 * time.Second
+// patience bounds what waits for another process; nothing is decided by how long it takes. On a machine that does other things, too, builds that
+// take seconds take minutes.
+var patience = 4 * time.Minute
 
 // await waits until a file matches a regular expression: await FILE REGEXP.
 func await(ts *testscript.TestScript, neg bool, args []string) {
