@@ -209,15 +209,27 @@ func TestSandboxesMayDie(t *testing.T) {
 	_, all := calm.build(0, "report")
 	want := calm.truth(all, fewModules)
 
-	w := newWorld(t, n, chaosFiles(t, fewModules))
+	// On a slow machine all of them may hit one run, and each costs it an attempt.
+	const kills = 12
+	files := chaosFiles(t, fewModules)
+	text := strings.Replace(files["BUILD.hcl"], "run \"gofmt\" {\n", fmt.Sprintf("run \"gofmt\" {\n  retries = %d\n", kills), 1)
+	if text == files["BUILD.hcl"] {
+		t.Fatal("BUILD.hcl has no run gofmt")
+	}
+	files["BUILD.hcl"] = text
+	w := newWorld(t, n, files)
 	p := w.start("events.json", "report", "-j2")
+	// Whether there are sandboxes is found out by the first one.
+	w.until("something has run in one", func() bool {
+		return w.fileHas("events.json", `"finished","target":"//:gofmt"`, 1) || w.fileHas("events.json", `"build_finished"`, 1)
+	})
 	killed := 0
-	for killed < 12 && !w.fileHas("events.json", `"build_finished"`, 1) {
+	for killed < kills && !w.fileHas("events.json", `"build_finished"`, 1) {
 		if helpers := p.helpers(); len(helpers) > 0 {
 			_ = syscall.Kill(helpers[killed%len(helpers)], syscall.SIGKILL)
 			killed++
 		}
-		time.Sleep(40 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
 	if status := p.wait(); status != 0 {
 		t.Errorf("status %d\n%s", status, p.said())
