@@ -50,7 +50,7 @@ func (w *world) write(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+	if err := saveText(name, text); err != nil {
 		w.t.Fatal(err)
 	}
 }
