@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -21,7 +20,7 @@ func Start(t testing.TB, columns, rows int, command string) *Tmux {
 	if _, err := exec.LookPath("tmux"); err != nil {
 		t.Skip("SKIPPED: there is no tmux to compare with")
 	}
-	dir, err := os.MkdirTemp("", "tmux-") // the path of a socket must be short
+	dir, err := os.MkdirTemp("", "tmux-")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +40,8 @@ func Start(t testing.TB, columns, rows int, command string) *Tmux {
 // ask gives tmux a command and returns what it answers.
 func (x *Tmux) ask(args ...string) string {
 	x.t.Helper()
-	cmd := exec.Command("tmux", append([]string{"-u", "-S", filepath.Join(x.dir, "s")}, args...)...) //nolint:noctx // a moment
+	cmd := exec.Command("tmux", append([]string{"-u", "-S", "s"}, args...)...) //nolint:noctx // a moment
+	cmd.Dir = x.dir                                                            // the path of a socket must be short, and that of a directory for temporary files need not be
 	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TERM=xterm", "SHELL=/bin/sh", "TMUX=")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
