@@ -106,9 +106,9 @@ func (i *interactive) ended() int {
 
 var (
 	// inPlace is the line that is always among those in place.
-	inPlace = regexp.MustCompile(`(?m)^ \d+\.\ds, .*\d+ running`)
+	inPlace = regexp.MustCompile(`(?m)^ (\d+\.\d|\d+m\d\d)s, .*\d+ running`)
 	// lastLine is the summary.
-	lastLine = regexp.MustCompile(`^(report  [0-9,]+ rows?|[0-9,]+ instances?): .* [0-9.]+s$`)
+	lastLine = regexp.MustCompile(`^(report  [0-9,]+ rows?|[0-9,]+ instances?): .* [0-9m.]+s$`)
 )
 
 // checkEnd looks at what a build leaves on its terminal: the summary last, nothing of the lines in place, the cursor at the begin of a line.
@@ -265,7 +265,7 @@ func (w *world) painted(shown func() string) {
 
 // clockIn finds the lines that say how long a build has taken; in a narrow terminal that is all they say.
 func clockIn(text string) []string {
-	return regexp.MustCompile(`(?m)^ \d+\.\ds(,|…|$)`).FindAllString(text, -1)
+	return regexp.MustCompile(`(?m)^ (\d+\.\d|\d+m\d\d)s(,|…|$)`).FindAllString(text, -1)
 }
 
 // checkFailures compares how many failures are shown with how many there are.
