@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// inMount runs a shell script in a mount namespace of its own, where a tmpfs of the given size is mounted at dir.
+// inMount runs a shell script in a mount namespace of its own, where a tmpfs of the given size is mounted at dir. The script remounts it as "none": else
+// mount adds the options that it has already, among them its owner, whom only the machine knows by that number.
 func inMount(t *testing.T, w *world, dir, size, script string) (out string, status int) {
 	t.Helper()
 	head := "mount -t tmpfs -o size=" + size + " none '" + dir + "' || exit 99\ncd '" + w.dir + "'\n"
@@ -43,7 +44,7 @@ func TestAFullDisk(t *testing.T) {
 	out, status := inMount(t, w, dir, "500k", `
 cbuild --cas '`+dir+`/cas' -j1; echo "status $?"
 cbuild --cas '`+dir+`/cas' cas verify; echo "verify $?"
-mount -o remount,size=8m '`+dir+`'
+mount -o remount,size=8m none '`+dir+`'
 cbuild --cas '`+dir+`/cas' -j1; echo "then $?"
 cbuild --cas '`+dir+`/cas' cas verify; echo "verify $?"
 `)
@@ -75,7 +76,7 @@ func TestAStoreThatIsMountedReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	out, _ := inMount(t, w, dir, "8m", `
 cbuild --cas '`+dir+`/cas' -s; echo "first $?"
-mount -o remount,ro '`+dir+`'
+mount -o remount,ro none '`+dir+`'
 cbuild --cas '`+dir+`/cas' -s from=/dev/urandom; echo "again $?"
 cbuild --cas '`+dir+`/cas' from=/dev/zero; echo "new $?"
 cbuild --cas '`+dir+`/cas' from=/dev/zero; echo "new again $?"
@@ -107,7 +108,7 @@ cbuild -o '`+dir+`'; echo "first $?"
 cbuild -o '`+dir+`' size=1000000; echo "second $?"
 wc -c < '`+dir+`/one/o'
 ls -A '`+dir+`'
-mount -o remount,size=8m '`+dir+`'
+mount -o remount,size=8m none '`+dir+`'
 cbuild -o '`+dir+`' size=1000000; echo "third $?"
 wc -c < '`+dir+`/one/o'
 `)

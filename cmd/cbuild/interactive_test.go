@@ -157,7 +157,7 @@ run "work" {
   for_each = { for n in range(100) : "a-name-that-a-narrow-terminal-has-no-room-for-so-that-it-has-to-wrap-the-line-${n}" => n }
 
   env    = { N = each.value, HERE = var.home }
-  script = "sleep 0.1; test ! -e $HERE/gate || test $(expr $N % 3) != 1"
+  script = "sleep 0.1; test ! -e \"$HERE/gate\" || test $(expr $N % 3) != 1"
 }
 `
 

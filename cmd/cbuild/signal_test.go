@@ -18,7 +18,7 @@ run "work" {
   for_each = split(",", "a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q,r,s,t")
 
   env    = { HERE = var.home, NAME = each.key }
-  script = "echo $NAME $$ >> $HERE/started; until test -e $HERE/gate; do sleep 0.02; done; echo $NAME > $out"
+  script = "echo $NAME $$ >> \"$HERE/started\"; until test -e \"$HERE/gate\"; do sleep 0.02; done; echo $NAME > $out"
   out    = "o"
 }
 
@@ -35,7 +35,7 @@ run "work" {
   for_each = ["a", "b", "c"]
 
   env    = { HERE = var.home, NAME = each.key }
-  script = "trap '' TERM INT HUP; echo x $$ >> $HERE/started; sh -c 'echo child $$ >> $HERE/started; while :; do sleep 1; done' & while :; do sleep 1; done"
+  script = "trap '' TERM INT HUP; echo x $$ >> \"$HERE/started\"; sh -c 'echo child $$ >> \"$HERE/started\"; while :; do sleep 1; done' & while :; do sleep 1; done"
 }
 `
 
