@@ -128,9 +128,9 @@ func TestCompletionOnTheKeyboard(t *testing.T) {
 		begin string // reads the script and makes of cbuild something that shows its arguments
 		open  string // a bracket
 	}{
-		"bash": {[]string{"--norc", "--noprofile", "-i"}, `source %s; cbuild() { printf '<%%s>' "$@"; echo; }`, "["},
-		"zsh":  {[]string{"-f", "-i"}, `autoload -U compinit; compinit -u -D; source %s; show() { printf '<%%s>' "$@"; echo; }; cbuild() { show "$@"; }`, `\[`},
-		"fish": {[]string{"--no-config", "-i"}, `source %s; function cbuild; printf '<%%s>' $argv; echo; end`, "["},
+		"bash": {[]string{"--norc", "--noprofile", "-i"}, `source '%s'; cbuild() { printf '<%%s>' "$@"; echo; }`, "["},
+		"zsh":  {[]string{"-f", "-i"}, `autoload -U compinit; compinit -u -D; source '%s'; show() { printf '<%%s>' "$@"; echo; }; cbuild() { show "$@"; }`, `\[`},
+		"fish": {[]string{"--no-config", "-i"}, `source '%s'; function cbuild; printf '<%%s>' $argv; echo; end`, "["},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := shell(t, name)
@@ -138,9 +138,10 @@ func TestCompletionOnTheKeyboard(t *testing.T) {
 			script := filepath.Join(w.home, "script")
 			w.save(script, "completion", name)
 			if name != "bash" { // their scripts call the command by its name, also for what there is to complete
+				program := "'" + binary + "'"
 				data, err := os.ReadFile(script)
 				check(t, err)
-				check(t, os.WriteFile(script, []byte(strings.NewReplacer("${words[1]} __complete", binary+" __complete", "$args[1] __complete", binary+" __complete").Replace(string(data))), 0o600))
+				check(t, os.WriteFile(script, []byte(strings.NewReplacer("${words[1]} __complete", program+" __complete", "$args[1] __complete", program+" __complete").Replace(string(data))), 0o600))
 			}
 			k := w.keyboard(path, c.args...)
 			k.enter(fmt.Sprintf(c.begin, script))

@@ -8,12 +8,13 @@ import (
 	"testing"
 )
 
-// inMount runs a shell script in a mount namespace of its own, where a tmpfs of the given size is mounted at dir.
+// inMount runs a shell script in a mount namespace of its own, where a tmpfs of the given size is mounted at dir. The script remounts it as "none": else
+// mount adds the options that it has already, among them its owner, whom only the machine knows by that number.
 func inMount(t *testing.T, w *world, dir, size, script string) (out string, status int) {
 	t.Helper()
-	head := "mount -t tmpfs -o size=" + size + " none " + dir + " || exit 99\ncd " + w.dir + "\n"
+	head := "mount -t tmpfs -o size=" + size + " none '" + dir + "' || exit 99\ncd '" + w.dir + "'\n"
 	cmd := exec.CommandContext(t.Context(), "unshare", "-rm", "sh", "-c", head+script)
-	cmd.Env = append(os.Environ(), "HOME="+w.home, "XDG_CACHE_HOME="+w.home+"/cache", "XDG_STATE_HOME="+w.home+"/state", "PATH="+filepath.Dir(binary)+":"+os.Getenv("PATH"))
+	cmd.Env = w.environ("PATH=" + filepath.Dir(binary) + ":" + os.Getenv("PATH"))
 	data, err := cmd.CombinedOutput()
 	if cmd.ProcessState == nil {
 		t.Skipf("SKIPPED: no mount namespaces here: %v", err)
@@ -41,11 +42,11 @@ func TestAFullDisk(t *testing.T) {
 	w := newWorld(t, newFakeNetwork(), map[string]string{"BUILD.hcl": eightLarge})
 	dir := t.TempDir()
 	out, status := inMount(t, w, dir, "500k", `
-cbuild --cas `+dir+`/cas -j1; echo "status $?"
-cbuild --cas `+dir+`/cas cas verify; echo "verify $?"
-mount -o remount,size=8m `+dir+`
-cbuild --cas `+dir+`/cas -j1; echo "then $?"
-cbuild --cas `+dir+`/cas cas verify; echo "verify $?"
+cbuild --cas '`+dir+`/cas' -j1; echo "status $?"
+cbuild --cas '`+dir+`/cas' cas verify; echo "verify $?"
+mount -o remount,size=8m none '`+dir+`'
+cbuild --cas '`+dir+`/cas' -j1; echo "then $?"
+cbuild --cas '`+dir+`/cas' cas verify; echo "verify $?"
 `)
 	t.Log(out)
 	if status != 0 {
@@ -74,11 +75,11 @@ func TestAStoreThatIsMountedReadOnly(t *testing.T) {
 	w := newWorld(t, newFakeNetwork(), map[string]string{"BUILD.hcl": eightLarge})
 	dir := t.TempDir()
 	out, _ := inMount(t, w, dir, "8m", `
-cbuild --cas `+dir+`/cas -s; echo "first $?"
-mount -o remount,ro `+dir+`
-cbuild --cas `+dir+`/cas -s from=/dev/urandom; echo "again $?"
-cbuild --cas `+dir+`/cas from=/dev/zero; echo "new $?"
-cbuild --cas `+dir+`/cas from=/dev/zero; echo "new again $?"
+cbuild --cas '`+dir+`/cas' -s; echo "first $?"
+mount -o remount,ro none '`+dir+`'
+cbuild --cas '`+dir+`/cas' -s from=/dev/urandom; echo "again $?"
+cbuild --cas '`+dir+`/cas' from=/dev/zero; echo "new $?"
+cbuild --cas '`+dir+`/cas' from=/dev/zero; echo "new again $?"
 `)
 	t.Log(out)
 	for _, want := range []string{"first 0\n", "again 0\n", "new 0\n", "new again 0\n", "can't be written: what is new goes to", "8 pass (8 cached)"} {
@@ -103,13 +104,13 @@ func TestNoRoomToPublish(t *testing.T) {
 	w := newWorld(t, newFakeNetwork(), map[string]string{"BUILD.hcl": oneOfSize})
 	dir := t.TempDir()
 	out, _ := inMount(t, w, dir, "500k", `
-cbuild -o `+dir+`; echo "first $?"
-cbuild -o `+dir+` size=1000000; echo "second $?"
-wc -c < `+dir+`/one/o
-ls -A `+dir+`
-mount -o remount,size=8m `+dir+`
-cbuild -o `+dir+` size=1000000; echo "third $?"
-wc -c < `+dir+`/one/o
+cbuild -o '`+dir+`'; echo "first $?"
+cbuild -o '`+dir+`' size=1000000; echo "second $?"
+wc -c < '`+dir+`/one/o'
+ls -A '`+dir+`'
+mount -o remount,size=8m none '`+dir+`'
+cbuild -o '`+dir+`' size=1000000; echo "third $?"
+wc -c < '`+dir+`/one/o'
 `)
 	t.Log(out)
 	_, second, _ := strings.Cut(out, "first 0\n")
@@ -131,10 +132,10 @@ func TestNoRoomForState(t *testing.T) {
 	dir := t.TempDir()
 	out, _ := inMount(t, w, dir, "100k", `
 cbuild -s; echo "before $?"
-head -c 200000 /dev/zero > `+dir+`/fill
-XDG_STATE_HOME=`+dir+` cbuild; echo "full $?"
-rm `+dir+`/fill
-XDG_STATE_HOME=`+dir+` cbuild; echo "after $?"
+head -c 200000 /dev/zero > '`+dir+`/fill'
+XDG_STATE_HOME='`+dir+`' cbuild; echo "full $?"
+rm '`+dir+`/fill'
+XDG_STATE_HOME='`+dir+`' cbuild; echo "after $?"
 `)
 	t.Log(out)
 	_, full, _ := strings.Cut(out, "before 0\n")

@@ -147,7 +147,7 @@ run "work" {
   for_each = ["a", "b", "c", "d"]
 
   env           = { HERE = var.home, NAME = each.key }
-  script        = "echo $NAME $$ >> $HERE/started; until test -e $HERE/gate-$NAME; do sleep 0.02; done; echo error: $NAME'<b>'; test $NAME != b; echo $NAME > $out"
+  script        = "echo $NAME $$ >> \"$HERE/started\"; until test -e \"$HERE/gate-$NAME\"; do sleep 0.02; done; echo error: $NAME'<b>'; test $NAME != b; echo $NAME > $out"
   out           = "o.html"
   allow_failure = true
 }

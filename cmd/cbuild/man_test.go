@@ -23,11 +23,12 @@ func writeManual(t *testing.T) (paths []string) {
 
 // Every page has its sections, and no host or path of this machine.
 func TestManPagesAreComplete(t *testing.T) {
+	const home = "/somebody/lives/here"
+	t.Setenv("HOME", home)
 	paths := writeManual(t)
 	if len(paths) < 30 {
 		t.Errorf("there are %d pages", len(paths))
 	}
-	home, _ := os.UserHomeDir()
 	for _, path := range paths {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -42,7 +43,7 @@ func TestManPagesAreComplete(t *testing.T) {
 				t.Errorf("%s has no section %s", filepath.Base(path), section)
 			}
 		}
-		if home != "/" && home != "" && strings.Contains(string(data), home) {
+		if strings.Contains(string(data), home) {
 			t.Errorf("%s names this machine's %s", filepath.Base(path), home)
 		}
 	}

@@ -1,8 +1,10 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -43,19 +45,14 @@ func TestReproOnATerminal(t *testing.T) {
 				}
 			}
 		})
-		comes := func(text string, within time.Duration) bool {
-			for end := time.Now().Add(within); !strings.Contains(shown.String(), text); time.Sleep(5 * time.Millisecond) {
-				if time.Now().After(end) {
-					return false
-				}
-			}
-			return true
-		}
 		await := func(text string) {
 			t.Helper()
-			if !comes(text, 20*time.Second) {
-				t.Fatalf("%s: no %q in %q", class, text, shown.String())
-			}
+			defer func() {
+				if t.Failed() {
+					t.Logf("%s: %q", class, shown.String())
+				}
+			}()
+			w.until(fmt.Sprintf("%q is shown", text), func() bool { return strings.Contains(shown.String(), text) })
 		}
 		typed := func(text string) {
 			t.Helper()
@@ -64,23 +61,22 @@ func TestReproOnATerminal(t *testing.T) {
 			}
 		}
 		await("The shell is /bin/sh.")
-		await("\n" + map[bool]string{true: "# ", false: "$ "}[class == "none" && os.Getuid() == 0])
+		prompt := regexp.MustCompile(`\n(sh-\S*)?[` + map[bool]string{true: "#", false: "$"}[class == "none" && os.Getuid() == 0] + `] $`)
+		w.until("there is a prompt", func() bool { return prompt.MatchString(shown.String()) })
 		typed("echo is$((40+2)); stty size; ps -o sid= -p $$ >/dev/null && echo $-\r")
 		await("is42")
 		await("33 99")
-		typed("sleep 1000; echo not here; \r")
-		typed("echo waits\r")
-		time.Sleep(200 * time.Millisecond) // until it sleeps; if that takes longer, Ctrl-C ends a line, too
-		typed("\x03")
-		typed("\x03")
-		// What is typed before the shell has seen Ctrl-C is thrown away with the line.
-		for tries := 0; tries < 20; tries++ {
-			typed("echo o$((1))k\r")
-			if comes("o1k", time.Second) {
-				break
+		typed("echo sle$((1+1))ps; sleep 1000; echo not here; \r")
+		await("sle2ps")
+		// Between the line and its sleep Ctrl-C may reach nobody, and what is typed before the shell has seen it is thrown away with the line.
+		for tries := 0; !strings.Contains(shown.String(), "o1k"); tries++ {
+			if tries%50 == 0 {
+				typed("\x03echo o$((1))k\r")
+			}
+			if time.Sleep(20 * time.Millisecond); tries > 5000 {
+				t.Fatalf("%s: Ctrl-C ends nothing: %q", class, shown.String())
 			}
 		}
-		await("o1k")
 		typed("exit 5\r")
 		err = cmd.Wait()
 		reading.Wait()

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"cbuild/engine"
@@ -81,8 +80,12 @@ func TestScale(t *testing.T) {
 // returns the peak memory of that build in KiB.
 func replay(t *testing.T, binary string, n int) int64 {
 	dir, env := filled(t, n)
-	cmd := exec.Command(binary, "report", "--events", filepath.Join(dir, ".events"), "--events-level=run")
-	cmd.Dir, cmd.Env = dir, env
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self, binary, "report", "--events", filepath.Join(dir, ".events"), "--events-level=run")
+	cmd.Dir, cmd.Env = dir, append(env, peakFile+"="+filepath.Join(dir, ".peak"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	if err := cmd.Run(); err != nil {
@@ -95,11 +98,18 @@ func replay(t *testing.T, binary string, n int) int64 {
 	if ran := bytes.Count(events, []byte(`"type":"started"`)); ran > 1 {
 		t.Errorf("%d actions were executed, want at most the report", ran)
 	}
-	usage := cmd.ProcessState.SysUsage().(*syscall.Rusage)
+	text, err := os.ReadFile(filepath.Join(dir, ".peak"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	peak, err := strconv.ParseInt(string(text), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Logf("%d instances × 2: wall %s; user %v, system %v; peak %d KiB", n,
 		strings.TrimSpace(stderr.String()[strings.LastIndexByte(strings.TrimSpace(stderr.String()), ' '):]),
-		cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime(), usage.Maxrss)
-	return usage.Maxrss
+		cmd.ProcessState.UserTime(), cmd.ProcessState.SystemTime(), peak)
+	return peak
 }
 
 // filled makes a workspace of n instances × 2 of which everything is recorded, and returns it with its environment.

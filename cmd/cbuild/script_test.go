@@ -109,6 +109,7 @@ func commands() map[string]func(*testscript.TestScript, bool, []string) {
 		"exits":    exits,
 		"buggy":    func(ts *testscript.TestScript, _ bool, _ []string) { ts.Check(buggy()) },
 		"replace":  replaceText,
+		"save":     saveAs,
 		"flip":     flip,
 		"rot":      rot,
 		"await":    await,
@@ -162,6 +163,22 @@ func replaceText(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text = strings.ReplaceAll(text, args[1], strings.ReplaceAll(args[2], `\n`, "\n"))
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o644))
+}
+
+// saveAs copies a file as editors save: whoever looks sees what was there before or all that is there now: save FROM TO.
+func saveAs(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: save FROM TO")
+	}
+	ts.Check(saveText(ts.MkAbs(args[1]), ts.ReadFile(args[0])))
+}
+
+// saveText writes a file at once: what is made before has a name that cbuild watch does not mind.
+func saveText(name, text string) error {
+	if err := os.WriteFile(name+"~", []byte(text), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(name+"~", name)
 }
 
 // flip changes a byte in the middle of every file that a pattern matches, of which there must be one: flip PATTERN.
@@ -218,8 +235,9 @@ func rot(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// patience bounds what waits for another process; nothing is decided by how long it takes.
-var patience = 60 * time.Second
+// patience bounds what waits for another process; nothing is decided by how long it takes. On a machine that does other things, too, builds that
+// take seconds take minutes.
+var patience = 4 * time.Minute
 
 // await waits until a file matches a regular expression: await FILE REGEXP.
 func await(ts *testscript.TestScript, neg bool, args []string) {

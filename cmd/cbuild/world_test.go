@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +23,7 @@ type world struct {
 	home    string
 	dir     string
 	env     []string // beside what every process gets
+	peak    string   // the file for the most memory that cbuild takes, in KiB, if somebody wants to know
 }
 
 // openSandbox is for builds whose commands tell the test, by files of the machine, how far they are.
@@ -48,7 +50,7 @@ func (w *world) write(name, text string) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		w.t.Fatal(err)
 	}
-	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+	if err := saveText(name, text); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -87,10 +89,18 @@ func (w *world) environ(more ...string) []string {
 func (w *world) start(events string, args ...string) *process {
 	w.t.Helper()
 	p := &process{w: w, events: filepath.Join(w.home, events)}
-	_ = os.Remove(p.events)                                                                                 // what is awaited in it must be of this process
-	p.Cmd = exec.Command(binary, append([]string{"--events", p.events, "--progress", "plain"}, args...)...) //nolint:noctx // killed below
-	p.Dir = w.dir
-	p.Env = w.environ()
+	_ = os.Remove(p.events) // what is awaited in it must be of this process
+	argv := append([]string{binary, "--events", p.events, "--progress", "plain"}, args...)
+	env := w.environ()
+	if w.peak != "" { // peak_test.go says why
+		self, err := os.Executable()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		argv, env = slices.Insert(argv, 0, self), append(env, "CBUILD_TEST_PEAK="+w.peak)
+	}
+	p.Cmd = exec.Command(argv[0], argv[1:]...) //nolint:noctx // killed below
+	p.Dir, p.Env = w.dir, env
 	var err error
 	if p.stderr, err = os.Create(p.events + ".stderr"); err != nil {
 		w.t.Fatal(err)

@@ -50,7 +50,7 @@ func TestHostileFiles(t *testing.T) {
 			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 				t.Errorf("got %.300q, want %q", got, c.want)
 			}
-			if took := time.Since(start); took > 20*time.Second {
+			if took := time.Since(start); took > 5*time.Minute { // a hang, on however slow a machine
 				t.Errorf("took %v", took)
 			}
 		})
