@@ -163,14 +163,14 @@ func (r *Collate) formats() ([]reportFormat, error) {
 
 // collateAction writes a report of rows that are all known.
 type collateAction struct {
-	rt       *Runtime
-	head     *report.Head
-	rows     *reportRows
-	formats  []reportFormat
+	rt      *Runtime
+	head    *report.Head
+	rows    *reportRows
+	formats []reportFormat
 	// templates are the texts of the last of formats.
 	templates []cas.Digest
-	out      string
-	evidence *evidence
+	out       string
+	evidence  *evidence
 	// of are the labels of the targets whose instances the rows hold, sorted.
 	of []string
 	// self is the label of the report.
