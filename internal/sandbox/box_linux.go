@@ -246,7 +246,7 @@ func (bs *boxes) open(ctx context.Context, kind boxKind, number int) (b *box, er
 	}
 	made.cmd = exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends when its socket does
 	made.cmd.Args = []string{helperName, reach}
-	made.cmd.Env = []string{"GOMAXPROCS=4"}
+	made.cmd.Env = helperEnv
 	made.cmd.ExtraFiles = []*os.File{theirs}
 	made.cmd.SysProcAttr = made.namespaces()
 	if err := begin(func() (int, error) { // it is no stray

@@ -128,7 +128,7 @@ func (c *cgroups) try() error {
 	}
 	defer g.close()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Args, cmd.Env, cmd.SysProcAttr = []string{helperName, helperTry}, []string{}, &syscall.SysProcAttr{}
+	cmd.Args, cmd.Env, cmd.SysProcAttr = []string{helperName, helperTry}, helperEnv, &syscall.SysProcAttr{}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if err := g.start(cmd.SysProcAttr, cmd.Start); err != nil {

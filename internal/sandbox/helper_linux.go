@@ -22,6 +22,9 @@ import (
 // helperName is what a helper is called: a program that is started under this name must call Helper.
 const helperName = "cbuild-sandbox"
 
+// helperEnv is the whole environment of a helper, which has little to do at a time.
+var helperEnv = []string{"GOMAXPROCS=4"}
+
 // helperTry is the argument of a process that does nothing: it is started to see whether one can be.
 const helperTry = "try"
 

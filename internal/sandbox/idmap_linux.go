@@ -53,7 +53,7 @@ func userNamespace(ctx context.Context, user int) (*os.File, error) {
 	}
 	defer r.Close()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), "/proc/self/exe") // it ends when the pipe does
-	cmd.Args, cmd.Env, cmd.Stdin = []string{helperName, mapperKind}, []string{}, r
+	cmd.Args, cmd.Env, cmd.Stdin = []string{helperName, mapperKind}, helperEnv, r
 	maps := []syscall.SysProcIDMap{{ContainerID: 0, HostID: user, Size: 1}}
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWUSER, UidMappings: maps, GidMappings: maps}
 	if err := begin(func() (int, error) { // it is no stray
