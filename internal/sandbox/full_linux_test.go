@@ -195,17 +195,24 @@ func TestEscapesByCalls(t *testing.T) {
 	}
 	defer abstract.Close()
 	for _, a := range attacks {
-		c := sh("", program)
+		c := ours(program)
 		c.Argv, c.Script = []string{"./attack", "attack", a.name, l.Addr().String(), abstract.Addr().String()}, ""
 		if r := w.run(c); r.Status != engine.Pass {
 			t.Errorf("%s: %v %s", a.name, r.Status, w.read(r.Log))
 		}
 	}
-	c := sh("", program)
+	c := ours(program)
 	c.Argv, c.Script, c.Network = []string{"./attack", "attack", "dial", l.Addr().String(), ""}, "", true
 	if r := w.run(c); r.Status == engine.Pass {
 		t.Errorf("a command with a network can't reach a service of this machine: %s", w.read(r.Log))
 	}
+}
+
+// ours is a command of this program, which with the race detector would wait for a second at its end.
+func ours(program engine.Mount) *engine.Command {
+	c := sh("", program)
+	c.Env = append(slices.Clone(baseEnv), "GORACE=atexit_sleep_ms=0")
+	return c
 }
 
 // attacks are calls that must fail, or what must not be there. An error says that an attack succeeded.
@@ -356,7 +363,7 @@ func TestNothingOutlivesItsCommand(t *testing.T) {
 		{"ends itself", "kill -TERM $$; sleep N", 0, engine.Crash, 143},
 		{"aborts", "kill -ABRT $$; sleep N", 0, engine.Crash, 134},
 		{"kills all", "sleep N & kill -9 -1; exit 4", 0, engine.Fail, 4},
-		{"as many as there can be", "f() { while :; do sleep N & done; }; f 2>/dev/null & f 2>/dev/null & sleep 2; exit 7", 0, engine.Fail, 7},
+		{"as many as there can be", "f() { while :; do sleep N & done; }; sleep 2 & last=$!; f 2>/dev/null & f 2>/dev/null & wait $last; exit 7", 0, engine.Fail, 7},
 		{"forks and forks", "f() { sleep N & }; while :; do f; done", 300 * time.Millisecond, engine.Timeout, -1},
 	} {
 		mark := fmt.Sprintf("%d.%d", 100000+os.Getpid(), number.Add(1))
@@ -380,10 +387,15 @@ func TestTimeoutThatTheBoxDoesNotSurvive(t *testing.T) {
 	w := fullOnly(t)
 	mark := fmt.Sprintf("%d.8888", 300000+os.Getpid())
 	c := outs(sh("echo some > o; trap 'echo > asked' TERM; (trap '' TERM; sleep "+mark+") & while :; do sleep 0.01 || :; done"), "o")
-	c.Timeout = 300 * time.Millisecond
+	over := make(chan struct{})
 	var killing sync.WaitGroup
 	killing.Go(func() {
-		for asked, end := false, time.Now().Add(10*time.Second); !asked && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		for asked := false; !asked; time.Sleep(5 * time.Millisecond) {
+			select {
+			case <-over:
+				return
+			default:
+			}
 			found, _ := filepath.Glob(filepath.Join(w.dir, "run-*", "work", "asked"))
 			asked = len(found) > 0
 		}
@@ -396,7 +408,8 @@ func TestTimeoutThatTheBoxDoesNotSurvive(t *testing.T) {
 			}
 		}
 	})
-	r := w.run(c)
+	r := w.inTime(c, 300*time.Millisecond, func(r *engine.Result) bool { return len(r.Outs) == 1 })
+	close(over)
 	killing.Wait()
 	if r.Status != engine.Timeout || len(r.Outs) != 1 {
 		t.Errorf("%v with %d outs: %s", r.Status, len(r.Outs), w.read(r.Log))
@@ -427,7 +440,7 @@ func TestPortsAreFreeAgain(t *testing.T) {
 	}
 	program := engine.Mount{Path: "attack", Artifact: engine.Artifact{Digest: w.blob(string(data)), Executable: true, Name: "attack"}}
 	for range 2 {
-		c := sh("", program)
+		c := ours(program)
 		c.Argv, c.Script = []string{"./attack", "attack", "port"}, ""
 		if r := w.run(c); r.Status != engine.Pass {
 			t.Errorf("%v: %s", r.Status, w.read(r.Log))
@@ -467,15 +480,15 @@ func TestCancelInABox(t *testing.T) {
 	w := fullOnly(t)
 	mark := fmt.Sprintf("%d.7777", 200000+os.Getpid())
 	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		for end := time.Now().Add(10 * time.Second); processes(mark) == 0 && time.Now().Before(end); {
-			time.Sleep(5 * time.Millisecond)
-		}
+	var cancelling sync.WaitGroup
+	cancelling.Go(func() {
+		waitFor(t, "the command to run", func() bool { return processes(mark) > 0 })
 		cancel()
-	}()
+	})
 	if _, err := w.Execute(ctx, sh("sleep "+mark)); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
+	cancelling.Wait()
 	if n := processes(mark); n > 0 {
 		t.Errorf("%d processes live on", n)
 	}

@@ -1,10 +1,11 @@
 package sandbox_test
 
 import (
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"cbuild/engine"
 )
@@ -49,12 +50,17 @@ func TestMemoryOfAllProcessesIsLimited(t *testing.T) {
 	w := newWorld(t)
 	var soft error
 	w.Limits(func(why error) { soft = why })
-	c := sh("export MB=60; for i in 1 2 3 4 5; do (" + hog + ") & done; wait")
-	c.Memory = 150 << 20
-	r := w.run(c)
+	probe := sh("true")
+	probe.Memory = 150 << 20
+	w.run(probe)
 	if soft != nil {
 		t.Skipf("SKIPPED: without control groups each process has the limit for itself: %v", soft)
 	}
+	// What each has is held until all were given theirs, or ended over it: else they might come one after the other.
+	hold := strings.NewReplacer("head -c ${MB}M /dev/zero", "{ head -c ${MB}M /dev/zero || :; echo > given.$i; }", "wc -c", "{ until test -e go; do sleep 0.05; done; wc -c; }").Replace(hog)
+	c := sh("export MB=60; for i in 1 2 3 4 5; do (" + hold + ") & done; until test -e given.1 -a -e given.2 -a -e given.3 -a -e given.4 -a -e given.5; do sleep 0.05; done; echo > go; wait")
+	c.Memory = probe.Memory
+	r := w.run(c)
 	if log := w.read(r.Log); r.Status != engine.OOM || strings.Count(log, "held 62914560") == 5 {
 		t.Errorf("five times 60 MiB went into 150: %v, log %q", r.Status, log)
 	}
@@ -107,11 +113,16 @@ func TestFilesAreLimited(t *testing.T) {
 func TestWhatACommandUsedIsKnown(t *testing.T) {
 	// What started the helper may have used more than a command does: this process, for one.
 	if classFull {
-		ballast := make([]byte, 500<<20)
+		ballast, err := unix.Mmap(-1, 0, 500<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE) // memory of Go's would be followed by its race detector
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := 0; i < len(ballast); i += 4096 {
 			ballast[i] = 1
 		}
-		runtime.KeepAlive(ballast)
+		if err := unix.Munmap(ballast); err != nil {
+			t.Fatal(err)
+		}
 	}
 	w := newWorld(t)
 	r := w.run(sh("i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 0.1"))

@@ -25,7 +25,7 @@ func TestCommandsEndWithUs(t *testing.T) {
 		syscall.Umask(0o022)
 		s := castest.NewMemory()
 		n := New(s, checkout.NewShared(s, dir+"/trees"), dir+"/runs")
-		n.Execute(context.Background(), &engine.Command{Argv: []string{"sh", "-c", "echo $$ > " + dir + "/pid; sleep 60 & wait"}, Env: []string{"PATH=/usr/bin:/bin"}, Timeout: time.Minute})
+		n.Execute(context.Background(), &engine.Command{Argv: []string{"sh", "-c", "echo $$ > " + dir + "/pid; sleep 1000 & wait"}, Env: []string{"PATH=/usr/bin:/bin"}, Timeout: 20 * time.Minute})
 		return
 	}
 	dir := t.TempDir()
@@ -35,24 +35,22 @@ func TestCommandsEndWithUs(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := 0
-	for range 500 {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		data, _ := os.ReadFile(dir + "/pid")
 		if pid, _ = strconv.Atoi(strings.TrimSpace(string(data))); pid > 0 {
 			break
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	cmd.Process.Kill()
 	cmd.Wait()
 	if pid == 0 {
 		t.Fatal("the command did not start")
 	}
-	for range 500 {
+	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 		if err != nil || strings.Contains(string(stat), ") Z ") {
 			return
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 	syscall.Kill(-pid, syscall.SIGKILL)
 	t.Error("the command outlived the process that ran it")
