@@ -280,7 +280,7 @@ func TestLimits(t *testing.T) {
 			"depth":   {[]entry{file("a/b/c", "")}, archive.Limits{Depth: 2}},
 			"ratio":   {[]entry{zeros}, archive.Limits{Ratio: 1}},
 		} {
-			if what == "ratio" && format != archive.TarZst && format != archive.Zip {
+			if what == "ratio" && format != archive.TarZst && (format != archive.Zip || raceEnabled) {
 				continue // not compressed; too slow
 			}
 			if _, _, err := unpack(pack(c.entries), archive.Options{Format: format, Limits: c.limits}); err == nil {

@@ -14,6 +14,10 @@ import (
 func TestCompressors(t *testing.T) {
 	in := []entry{file("a", strings.Repeat("some text ", 30_000)), file("b", strings.Repeat("more text ", 20_000))}
 	plain := makeTar(in)
+	cuts := 200
+	if raceEnabled {
+		cuts = 20
+	}
 	for _, c := range []struct {
 		format  archive.Format
 		program string
@@ -45,7 +49,7 @@ func TestCompressors(t *testing.T) {
 			if _, entries, err := unpack(twice, archive.Options{Format: c.format}); err != nil || len(entries) != 2 {
 				t.Errorf("twice: %d entries, %v", len(entries), err)
 			}
-			for n := 0; n < len(data); n += 1 + len(data)/200 {
+			for n := 0; n < len(data); n += 1 + len(data)/cuts {
 				if _, _, err := unpack(data[:n], archive.Options{Format: c.format}); err == nil {
 					t.Errorf("cut at %d of %d, and nobody noticed", n, len(data))
 				}
