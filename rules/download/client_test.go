@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -21,6 +22,7 @@ import (
 
 	"cbuild/engine"
 	"cbuild/rules/download"
+	"cbuild/rules/download/faultserver"
 )
 
 // serve starts a server and returns its address.
@@ -91,11 +93,6 @@ func TestEveryStatusHasItsClass(t *testing.T) {
 }
 
 func TestConnectionTroublePasses(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = closed.Close()
 	hijack := func(answer string, linger int) string {
 		return serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			conn, _, err := http.NewResponseController(w).Hijack()
@@ -111,7 +108,7 @@ func TestConnectionTroublePasses(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n"
 	c := client(t, download.Options{})
 	for name, base := range map[string]string{
-		"refused":             "http://" + closed.Addr().String(),
+		"refused":             faultserver.Refused,
 		"no such host":        "http://no-such-host.invalid",
 		"reset before header": hijack("", 0),
 		"end before header":   hijack("", -1),
@@ -127,8 +124,29 @@ func TestConnectionTroublePasses(t *testing.T) {
 	}
 }
 
+// In virtual time, with connections that are pipes: how fast this machine is must not decide what a stall is.
 func TestSilenceAndTricklesAreStalls(t *testing.T) {
-	c := client(t, download.Options{Stall: 100 * time.Millisecond, FirstByte: 100 * time.Millisecond})
+	ask := func(h http.HandlerFunc) (body string, err error) {
+		synctest.Test(t, func(t *testing.T) {
+			var answering sync.WaitGroup
+			defer answering.Wait()
+			srv, dial := piped(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answering.Add(1)
+				defer answering.Done()
+				h(w, r)
+			}))
+			defer srv.Close()
+			c := download.New(download.Options{Stall: 10 * time.Second, FirstByte: 10 * time.Second})
+			c.Dial(dial)
+			defer c.Close()
+			began := time.Now()
+			body, err = get(t.Context(), c, "http://a.example/")
+			if took := time.Since(began); err != nil && took > 25*time.Second {
+				t.Errorf("noticed after %v: %v", took, err)
+			}
+		})
+		return body, err
+	}
 	for name, h := range map[string]http.HandlerFunc{
 		"no header": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
 		"no body": func(w http.ResponseWriter, r *http.Request) {
@@ -139,27 +157,64 @@ func TestSilenceAndTricklesAreStalls(t *testing.T) {
 			for r.Context().Err() == nil {
 				_, _ = io.WriteString(w, "x")
 				_ = http.NewResponseController(w).Flush()
-				time.Sleep(5 * time.Millisecond)
+				time.Sleep(time.Second)
 			}
 		},
 	} {
-		began := time.Now()
-		_, err := get(t.Context(), c, serve(t, h))
-		if kind(err) != "retry" || time.Since(began) > 5*time.Second {
-			t.Errorf("%s is %s after %v, want retry: %v", name, kind(err), time.Since(began), err)
+		if _, err := ask(h); kind(err) != "retry" {
+			t.Errorf("%s is %s, want retry: %v", name, kind(err), err)
 		}
 	}
-	slow := serve(t, func(w http.ResponseWriter, _ *http.Request) {
+	body, err := ask(func(w http.ResponseWriter, _ *http.Request) {
 		for range 20 {
-			_, _ = w.Write(bytes.Repeat([]byte("x"), 1000))
+			_, _ = w.Write(bytes.Repeat([]byte("x"), 6000))
 			_ = http.NewResponseController(w).Flush()
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(3 * time.Second)
 		}
 	})
-	if body, err := get(t.Context(), c, slow); err != nil || len(body) != 20_000 {
+	if err != nil || len(body) != 120_000 {
 		t.Errorf("slow but steady: %d bytes, %v", len(body), err)
 	}
 }
+
+// piped starts a server whose connections are pipes, and returns what connects to it.
+func piped(h http.Handler) (srv *http.Server, dial func(context.Context, string, string) (net.Conn, error)) {
+	l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	srv = &http.Server{Handler: h} //nolint:gosec // for tests
+	go srv.Serve(l)                //nolint:errcheck // it ends when it is closed
+	return srv, func(ctx context.Context, _, _ string) (net.Conn, error) {
+		ours, theirs := net.Pipe()
+		select {
+		case l.conns <- theirs:
+			return ours, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// pipes is a listener without a network.
+type pipes struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipes) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (*pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipes"} }
 
 func TestTimeout(t *testing.T) {
 	base := serve(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
@@ -286,13 +341,28 @@ func TestWhatIsSent(t *testing.T) {
 }
 
 func TestConnectionsPerHost(t *testing.T) {
-	var now, most atomic.Int64
-	base := serve(t, func(http.ResponseWriter, *http.Request) {
-		if n := now.Add(1); n > most.Load() {
-			most.Store(n)
+	var mu sync.Mutex
+	now, most := 0, 0 // guarded by mu
+	full := make(chan struct{})
+	base := serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		now++
+		if most = max(most, now); most == 3 && now == 3 {
+			select {
+			case <-full:
+			default:
+				close(full)
+			}
 		}
-		time.Sleep(20 * time.Millisecond)
-		now.Add(-1)
+		mu.Unlock()
+		select {
+		case <-full: // the first three are there together, however long that takes
+		case <-r.Context().Done():
+		}
+		time.Sleep(20 * time.Millisecond) // a fourth could come
+		mu.Lock()
+		now--
+		mu.Unlock()
 	})
 	c := client(t, download.Options{PerHost: 3})
 	done := make(chan error)
@@ -307,8 +377,8 @@ func TestConnectionsPerHost(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if most.Load() != 3 {
-		t.Errorf("%d requests at a time, want 3", most.Load())
+	if most != 3 {
+		t.Errorf("%d requests at a time, want 3", most)
 	}
 }
 

@@ -1,6 +1,7 @@
 package download
 
 import (
+	"context"
 	"net"
 	"net/http"
 )
@@ -10,4 +11,10 @@ func (c *Client) Anywhere() {
 	if t, ok := c.http.Transport.(*http.Transport); ok {
 		t.DialContext = (&net.Dialer{Timeout: c.opts.Connect, Resolver: c.opts.Resolver}).DialContext
 	}
+}
+
+// Dial makes c connect by dial.
+func (c *Client) Dial(dial func(context.Context, string, string) (net.Conn, error)) {
+	t := c.http.Transport.(*http.Transport)
+	t.Proxy, t.DialContext = nil, dial
 }
