@@ -69,7 +69,7 @@ const faultPath = "/file"
 func (c cell) run(t *testing.T) {
 	w := &world{opts: download.Options{Connect: 20 * time.Second, Timeout: time.Minute}}
 	if c.silent {
-		w.opts.Stall, w.opts.FirstByte = 1500*time.Millisecond, 1500*time.Millisecond
+		w.opts.Stall, w.opts.FirstByte = 5*time.Second, 5*time.Second
 	}
 	defer func() {
 		for _, f := range w.closers {
@@ -467,7 +467,7 @@ func TestEveryFaultHasItsOutcome(t *testing.T) {
 	all := cells(faultserver.NewAuthority())
 	seen := map[string]bool{}
 	var running sync.WaitGroup
-	turn := make(chan struct{}, 48)
+	turn := make(chan struct{}, 96)
 	for _, c := range all {
 		if seen[c.name] {
 			t.Fatalf("two cells are called %q", c.name)
