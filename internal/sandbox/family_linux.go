@@ -67,16 +67,31 @@ func end(pid int, m marks) {
 	forget(pid)
 	family.starting.Lock()
 	defer family.starting.Unlock()
-	for _, stray := range strays() {
-		if got, _ := syscall.Wait4(stray, nil, syscall.WNOHANG, nil); got == stray {
-			continue // it has ended, and nobody else waits for it
-		}
-		// While no command runs, every stray is one of those that have ended; but the first process of a container gets those of
-		// others, too.
-		if idle() && os.Getpid() != 1 || m.on(stray) {
-			killAll(stray)
+	// What was killed with the group may not have ended yet: its children become ours only then, which may be after ours were listed. So they are
+	// looked for until there are none that are new.
+	seen := make(map[int]bool)
+	for more := true; more; {
+		more = false
+		for _, stray := range strays() {
+			if !seen[stray] && endStray(stray, pid, m) {
+				seen[stray], more = true, true
+			}
 		}
 	}
+}
+
+// endStray ends a stray if the command of the process pid left it behind, and reports whether it did, or it had ended already.
+func endStray(stray, pid int, m marks) bool {
+	if got, _ := syscall.Wait4(stray, nil, syscall.WNOHANG, nil); got == stray {
+		return true // it has ended, and nobody else waits for it
+	}
+	// While no command runs, every stray is one of those that have ended; but the first process of a container gets those of
+	// others, too.
+	if group, err := syscall.Getpgid(stray); err == nil && group == pid || idle() && os.Getpid() != 1 || m.on(stray) {
+		killAll(stray)
+		return true
+	}
+	return false
 }
 
 func idle() bool {

@@ -165,15 +165,16 @@ func TestStraysEnd(t *testing.T) {
 		t.Skip("SKIPPED: only Linux says whose child a process is")
 	}
 	for name, script := range map[string]string{
-		"keeps everything":     `setsid sh -c 'echo $$ >> $P; sleep 1000' &`,
-		"has children":         `setsid sh -c 'echo $$ >> $P; sleep 1000 & echo $! >> $P; setsid sleep 1000 & echo $! >> $P; wait' &`,
-		"closed its output":    `setsid sh -c 'echo $$ >> $P; exec sleep 1000' >/dev/null 2>&1 </dev/null &`,
-		"lost its environment": `setsid env -i P=$P sh -c 'echo $$ >> $P; exec sleep 1000' &`,
-		"only its directory":   `setsid env -i P=$P sh -c 'echo $$ >> $P; exec sleep 1000' >/dev/null 2>&1 </dev/null &`,
-		"gave up everything":   `setsid env -i P=$P sh -c 'cd /; echo $$ >> $P; exec sleep 1000' >/dev/null 2>&1 </dev/null &`,
-		"a daemon":             `(setsid sh -c 'cd /; (sleep 1000 & echo $! >> $P) &' &)`,
-		"deaf":                 `setsid sh -c 'trap "" TERM INT HUP; echo $$ >> $P; while :; do sleep 1; done' &`,
-		"stopped":              `setsid sh -c 'echo $$ >> $P; kill -STOP $$' &`,
+		"keeps everything":      `setsid sh -c 'echo $$ >> $P; sleep 1000' &`,
+		"has children":          `setsid sh -c 'echo $$ >> $P; sleep 1000 & echo $! >> $P; setsid sleep 1000 & echo $! >> $P; wait' &`,
+		"closed its output":     `setsid sh -c 'echo $$ >> $P; exec sleep 1000' >/dev/null 2>&1 </dev/null &`,
+		"lost its environment":  `setsid env -i P=$P sh -c 'echo $$ >> $P; exec sleep 1000' &`,
+		"only its directory":    `setsid env -i P=$P sh -c 'echo $$ >> $P; exec sleep 1000' >/dev/null 2>&1 </dev/null &`,
+		"gave up everything":    `setsid env -i P=$P sh -c 'cd /; echo $$ >> $P; exec sleep 1000' >/dev/null 2>&1 </dev/null &`,
+		"a daemon":              `(setsid sh -c 'cd /; (sleep 1000 & echo $! >> $P) &' &)`,
+		"children of the group": `for i in 1 2 3 4 5 6; do sh -c 'setsid sleep 1000 & echo $! >> $P; wait' & done`,
+		"deaf":                  `setsid sh -c 'trap "" TERM INT HUP; echo $$ >> $P; while :; do sleep 1; done' &`,
+		"stopped":               `setsid sh -c 'echo $$ >> $P; kill -STOP $$' &`,
 	} {
 		w := newWorld(t)
 		list := filepath.Join(t.TempDir(), "pids")
