@@ -3,14 +3,21 @@ package browser
 import (
 	"bufio"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"cbuild/rules/report"
 )
 
 // gated has a comparison of which each side waits for a file.
@@ -80,6 +87,64 @@ func (w *workspace) open(name string) {
 	if err := os.WriteFile(filepath.Join(w.home, "open-"+name), nil, 0o600); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// snapshot returns the data of a page with the rows of s.
+func (s sample) snapshot(t *testing.T) []byte {
+	t.Helper()
+	shot := report.NewSnapshot(report.PageOptions{Build: s.build})
+	if err := report.Render(s.head(), s.rows(), shot); err != nil {
+		t.Fatal(err)
+	}
+	return shot.Pack
+}
+
+// The last that is told of a build may come while older data are on their way: the page asks once more, since nothing tells it again.
+func TestLiveViewSeesTheLastRows(t *testing.T) {
+	older, last := sample{10, two}.snapshot(t), sample{20, two}.snapshot(t)
+	var asked atomic.Int64
+	over, late, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	mux := http.NewServeMux()
+	mux.HandleFunc("/live/{$}", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, report.LivePage("t")) })
+	mux.HandleFunc("/live/events", func(w http.ResponseWriter, r *http.Request) {
+		tell := func(outcome string, rows, generation int) {
+			_, _ = fmt.Fprintf(w, "event: build\ndata: {\"outcome\":%q,\"report\":{\"rows\":%d,\"generation\":%d}}\n\n", outcome, rows, generation)
+			_ = http.NewResponseController(w).Flush()
+		}
+		w.Header().Set("Content-Type", "text/event-stream")
+		tell("running", 10, 1)
+		select {
+		case <-over:
+			tell("pass", 20, 2)
+			<-done
+		case <-r.Context().Done():
+		}
+	})
+	mux.HandleFunc("/live/pack", func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) > 2 {
+			_, _ = w.Write(last)
+			return
+		}
+		select { // the page asks at its start, and when it is told
+		case <-late:
+		case <-r.Context().Done():
+		}
+		_, _ = w.Write(older)
+	})
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	b := newTab(t)
+	defer close(done)
+	b.do(chromedp.Navigate(srv.URL + "/live/"))
+	for end := time.Now().Add(patience); asked.Load() < 1; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the page does not ask")
+		}
+	}
+	close(over)
+	b.until("the page knows that the build has ended", `document.querySelector("[data-test=banner]")?.innerText.includes("pass")`)
+	close(late)
+	b.until("the last rows are shown", `parseInt(document.querySelector("[data-test=count]")?.innerText) === 20`)
 }
 
 // The page shows a build while it runs, stays when it is killed, and goes on with the next one: what was picked stays picked.

@@ -23,16 +23,19 @@ export function follow(): void {
 async function refresh(now: Running): Promise<void> {
   if (busy || !now.report || now.report.generation === generation) return;
   busy = true;
+  let done = false;
   try {
     const next = await openPack();
     generation = now.report.generation;
     forget();
     replace(next);
+    done = true;
   } catch {
     // The next event tries again; what is shown stays.
   } finally {
     busy = false;
   }
+  if (done) void refresh(live.value!); // what came meanwhile may have been the last event
 }
 
 export function Banner() {
