@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,10 +23,10 @@ func (w *Workspace) Advice(t *engine.Target, log []byte) string {
 		return ""
 	}
 	for line := range bytes.Lines(log) {
-		if !bytes.Contains(bytes.ToLower(line), []byte("no such file or directory")) {
+		if !missing.Match(line) {
 			continue
 		}
-		for _, word := range strings.FieldsFunc(string(line), notInPath) {
+		for _, word := range pathsIn(string(line)) {
 			if name := src.missed(word); name != "" {
 				return fmt.Sprintf("%s exists in the package but is not an input of %s. Add with = [%q].", name, src.ref(), name)
 			}
@@ -53,6 +54,22 @@ func (w *Workspace) beyond(t *target, name string) string {
 		return fmt.Sprintf("%s is a file of the workspace but not an input of %s. Add with = [\"//%s\"] and use that path.", rel, t.ref(), filepath.ToSlash(rel))
 	}
 	return fmt.Sprintf("%s exists on this machine but %s does not see it. Copy it into the package and add it to inputs, or make it with a target.", name, t.ref())
+}
+
+// missing matches how programs say that a file is not there: those that show the system's words, shells, and make.
+var missing = regexp.MustCompile(`(?i)no such file|cannot open|: not found|no rule to make target`)
+
+var quoted = regexp.MustCompile("'([^']+)'|\"([^\"]+)\"|`([^`']+)[`']|‘([^’]+)’|“([^”]+)”")
+
+// pathsIn returns what may be paths in a line of a message: what is in quotes or between colons, which may hold blanks, and then all words.
+func pathsIn(line string) (all []string) {
+	for _, m := range quoted.FindAllStringSubmatch(line, -1) {
+		all = append(all, strings.Join(m[1:], ""))
+	}
+	for part := range strings.SplitSeq(line, ": ") {
+		all = append(all, strings.TrimPrefix(strings.TrimSpace(part), "cannot open "))
+	}
+	return append(all, strings.FieldsFunc(line, notInPath)...)
 }
 
 // notInPath reports whether r parts a path from what surrounds it in a message.
