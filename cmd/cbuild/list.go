@@ -24,12 +24,14 @@ is counted from the files, from answers that are pinned and from results that ar
 
 An expression selects targets by what they refer to and what they are:
 
-  X + Y, X - Y, X ^ Y     those of X or Y, of X but not Y, of both (also union, except, intersect); with spaces, from left to right
-  deps(X), deps(X, N)     X and what it refers to, and what that refers to; at most N steps away
+  X + Y, X - Y, X ^ Y     union, difference and intersection, from left to
+                          right, with spaces around; also by these names:
+                          X union Y, X except Y, X intersect Y
+  deps(X), deps(X, N)     X and what it refers to, N steps far or any number
   rdeps(X), rdeps(X, N)   X and what refers to it
   path(X, Y)              all targets on the ways by which X needs Y
-  kind(REGEXP, X)         those of a rule, such as run or "run|fetch"
-  attr(NAME, REGEXP, X)   those in whose attribute, as it is written, the expression matches`,
+  kind(REGEXP, X)         those of a rule, such as run or 'run|fetch'
+  attr(NAME, REGEXP, X)   those with an attribute that matches as written`,
 		Example: "  cbuild list\n  cbuild list //sub/... tag:slow\n  cbuild list 'kind(run, deps(report)) - tag:slow'\n  cbuild list 'attr(network, true, //...)'\n  cbuild list --json | jq -r .label", ValidArgsFunction: c.completeTargets,
 		RunE: func(_ *cobra.Command, args []string) error { return c.list(args, asJSON) },
 	}
