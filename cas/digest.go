@@ -49,7 +49,19 @@ type Digest struct {
 
 // Of returns the BLAKE3 digest of data.
 func Of(data []byte) Digest {
-	return Digest{Function: BLAKE3, Hash: blake3.Sum256(data), Size: int64(len(data))}
+	h := hashers.Get().(*blake3.Hasher)
+	defer hashers.Put(h)
+	return Digest{Function: BLAKE3, Hash: sumOf(h, data), Size: int64(len(data))}
+}
+
+// hashers are for data that is at hand. A hasher is 10 KiB: on the stack, as blake3.Sum256 has it, it makes most goroutines of a build grow theirs.
+var hashers = sync.Pool{New: func() any { return blake3.New() }}
+
+func sumOf(h *blake3.Hasher, data []byte) (sum [32]byte) {
+	h.Reset()
+	h.Write(data)
+	h.Sum(sum[:0])
+	return sum
 }
 
 // Sum returns the digest of function f that h, a running hash of f over size bytes, has reached.
@@ -94,15 +106,14 @@ func ParseDigest(s string) (Digest, error) {
 
 // Derive returns the BLAKE3 hash of material in key derivation mode, for the given purpose. Different purposes never collide.
 func Derive(purpose string, material []byte) [32]byte {
-	pool, _ := derivers.LoadOrStore(purpose, &sync.Pool{New: func() any { return blake3.NewDeriveKey(purpose) }})
+	pool, ok := derivers.Load(purpose)
+	if !ok {
+		pool, _ = derivers.LoadOrStore(purpose, &sync.Pool{New: func() any { return blake3.NewDeriveKey(purpose) }})
+	}
 	h := pool.(*sync.Pool).Get().(*blake3.Hasher)
 	defer pool.(*sync.Pool).Put(h)
-	h.Reset()
-	h.Write(material)
-	var sum [32]byte
-	h.Sum(sum[:0])
-	return sum
+	return sumOf(h, material)
 }
 
-// derivers holds a sync.Pool of hashers for each purpose: a hasher is 10 KiB, and every key needs one.
+// derivers holds a sync.Pool of hashers for each purpose.
 var derivers sync.Map

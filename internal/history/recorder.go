@@ -6,10 +6,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -166,12 +166,14 @@ func result(e engine.Event) Result {
 		return res
 	}
 	res.Cached, res.ExitCode = o.Cached.String(), o.Result.ExitCode
-	var made strings.Builder
+	var made []byte
 	for _, out := range o.Result.Read() {
-		fmt.Fprintf(&made, "%s %v %v\n", out.Path, out.Executable, out.Digest)
+		made = append(append(made, out.Path...), ' ')
+		made = append(strconv.AppendBool(made, out.Executable), ' ')
+		made = append(append(made, out.Digest.String()...), '\n')
 	}
-	fmt.Fprintf(&made, "%v %s", o.Result.Stdout, o.Result.Facts["rows"])
-	sum := sha256.Sum256([]byte(made.String()))
+	made = append(append(made, o.Result.Stdout.String()...), ' ')
+	sum := sha256.Sum256(append(made, o.Result.Facts["rows"]...))
 	res.Made = hex.EncodeToString(sum[:8])
 	return res
 }
