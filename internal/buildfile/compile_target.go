@@ -86,12 +86,17 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		c.mistake(hcl.RangeBetween(root.SrcRange, steps[0].rng), "Unknown target "+full, c.suggestTarget(full, t))
 		return e
 	}
+	return c.target(e, root.SrcRange, t, full, steps[1:], spine)
+}
+
+// target makes e a reference to t, called full, and what steps lead to from there.
+func (c *compiler) target(e hclsyntax.Expression, rng hcl.Range, t *target, full string, steps []step, spine bool) hclsyntax.Expression {
 	if !c.allow.targets {
-		c.mistake(root.SrcRange, "No targets here", fmt.Sprintf("%q is evaluated before any target is.", c.attr))
+		c.mistake(rng, "No targets here", fmt.Sprintf("%q is evaluated before any target is.", c.attr))
 		return e
 	}
-	n := &targetNode{Expression: e, target: t, steps: steps[1:], raw: c.raw}
-	u := use{target: t, mode: engine.WholeMode, rng: root.SrcRange, attr: c.attr}
+	n := &targetNode{Expression: e, target: t, full: full, rng: rng, steps: steps, raw: c.raw}
+	u := use{target: t, mode: engine.WholeMode, rng: rng, attr: c.attr}
 	if len(n.steps) == 0 {
 		u.spine = spine && (t.repeated || len(t.axes) > 0)
 	}
@@ -101,7 +106,7 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return e
 	}
 	if t == c.t {
-		c.mistake(root.SrcRange, full+" refers to itself", "A target cannot read its own instances: move what they share into another target.")
+		c.mistake(rng, full+" refers to itself", "A target cannot read its own instances: move what they share into another target.")
 		return e
 	}
 	c.out.uses = append(c.out.uses, u)

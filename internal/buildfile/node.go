@@ -110,10 +110,13 @@ func (n *eachNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 type targetNode struct {
 	hclsyntax.Expression
 	target *target
-	key    *step
-	steps  []step
-	need   *need
-	raw    bool
+	// full is how it is written, at rng.
+	full  string
+	rng   hcl.Range
+	key   *step
+	steps []step
+	need  *need
+	raw   bool
 	// list is set where a splat wants the elements without their keys.
 	list bool
 }

@@ -21,7 +21,42 @@ type program struct {
 	lists   [][]string // of elements, which targets are repeated for
 	salt    []int      // a number in the command of each target
 	comment string
+	// calls is set where what is read of others is written as calls of functions.
+	calls bool
 }
+
+// functions are those that a random program calls.
+const functions = `
+function "list" {
+  params = [of]
+  result = join(",", [for k, r in of : k])
+}
+function "crossed" {
+  params = [of]
+  result = join(",", sort(keys({ for k, r in of : "${k}x" => r... })))
+}
+function "kept" {
+  params = [of]
+  result = { for k, r in same(of) : k => r if strlen(k) != 2 }
+}
+function "same" {
+  params = [x]
+  result = x
+}
+function "or" {
+  params   = [x]
+  variadic = others
+  result   = try(x, others[0])
+}
+function "out" {
+  params = [r]
+  result = same(r).out
+}
+function "outs" {
+  params = [of]
+  result = join(",", [for k, r in of : "${k}=${or(r.out, "none")}"])
+}
+`
 
 // A randomTarget is one target: what it is repeated for, and what it reads of earlier ones.
 type randomTarget struct {
@@ -60,7 +95,10 @@ func newProgram(rng *rand.Rand) *program {
 // edit changes something; free reports whether nothing has to be executed for that.
 func (p *program) edit() (free bool) {
 	i := p.rng.IntN(len(p.targets))
-	switch p.rng.IntN(8) {
+	switch p.rng.IntN(9) {
+	case 8: // a call is as if its result stood there
+		p.calls = !p.calls
+		return true
 	case 0:
 		p.comment = fmt.Sprint("# ", p.rng.IntN(1000))
 		return true
@@ -92,6 +130,22 @@ func (p *program) ref(i int) string { return "run." + p.names[i] }
 func (p *program) read(i, mode int, each bool) string {
 	t := &p.targets[i]
 	out := "out"
+	if p.calls {
+		switch {
+		case mode == 1 && t.hasEach:
+			return "list(" + p.ref(i) + ")"
+		case mode == 2 && t.hasEach:
+			return "crossed(same(" + p.ref(i) + "))"
+		case mode == 0 && each && t.hasEach && !t.matrix:
+			return fmt.Sprintf("or(out(%s[each.key]), \"none\")", p.ref(i))
+		case mode == 4 && each && t.hasEach && !t.matrix:
+			return fmt.Sprintf("same(%s)[each.key].out", p.ref(i))
+		case mode == 3 && t.hasEach && !t.matrix:
+			return "outs(" + p.ref(i) + ")"
+		case mode == 0 && !t.hasEach && !t.matrix:
+			return "out(" + p.ref(i) + ")"
+		}
+	}
 	if t.matrix {
 		out = []string{"old.out", "new.outcome"}[mode%2]
 	}
@@ -114,7 +168,7 @@ func (p *program) read(i, mode int, each bool) string {
 
 func (p *program) text() string {
 	var b strings.Builder
-	fmt.Fprintln(&b, p.comment)
+	fmt.Fprint(&b, p.comment, functions)
 	b.WriteString("locals {\n")
 	for i, l := range p.lists {
 		fmt.Fprintf(&b, "  l%d = %s\n", i, quoteAll(l))
@@ -134,6 +188,8 @@ func (p *program) write(b *strings.Builder, i int) {
 	switch {
 	case t.list >= 0:
 		fmt.Fprintf(b, "  for_each = local.l%d\n", t.list)
+	case t.over >= 0 && t.filter && p.targets[t.over].hasEach && p.calls:
+		fmt.Fprintf(b, "  for_each = kept(%s)\n", p.ref(t.over))
 	case t.over >= 0 && t.filter && p.targets[t.over].hasEach:
 		fmt.Fprintf(b, "  for_each = { for k, r in %s : k => r if strlen(k) != 2 }\n", p.ref(t.over))
 	case t.over >= 0 && (p.targets[t.over].hasEach || p.targets[t.over].matrix):

@@ -79,6 +79,7 @@ func (w *Workspace) compileTargets(diags *Diagnostics) {
 		p.resolveSecrets()
 		p.resolvePools()
 		p.compileLocals()
+		p.compileFunctions()
 		for _, t := range p.order {
 			p.compileBody(t)
 		}
