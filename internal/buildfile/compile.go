@@ -304,7 +304,9 @@ func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return c.secret(e, root, steps)
 	case "pool":
 		return c.poolRef(e, root, steps)
-	case "param", "import", "rule":
+	case "import":
+		return c.imported(e, root, steps, spine)
+	case "param", "rule":
 		c.mistake(root.SrcRange, root.Name+" is not yet supported", "This version of cbuild has no "+root.Name+" references.")
 		return e
 	}
@@ -321,7 +323,7 @@ func (c *compiler) unknownRoot(root hcl.TraverseRoot, steps []step) {
 			"${…} is evaluated by cbuild. For a variable of the shell write $${%s} or $%s.", root.Name, root.Name))
 		return
 	}
-	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "path", "pool", "secret", "self"}, sortedKeys(c.pkg.ws.kinds)...)
+	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "import", "path", "pool", "secret", "self"}, sortedKeys(c.pkg.ws.kinds)...)
 	if c.fn != nil {
 		roots = append(slices.Clone(c.fn.params), functionRoots...)
 	}

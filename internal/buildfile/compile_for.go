@@ -131,7 +131,7 @@ func (c *compiler) splat(e *hclsyntax.SplatExpr) {
 				steps = traversalSteps(rel.Traversal)
 			}
 		}
-		c.check(n.target.elements(), steps, n.target.ref()+"[*]", n.need)
+		c.check(n.target.elements(), steps, n.full+"[*]", n.need)
 	}
 	c.splatKeys(e.Each)
 }

@@ -146,18 +146,18 @@ func (c *compiler) axisKeyKnown(t *target, i int, key string) bool {
 func (c *compiler) instance(n *targetNode, u *use) bool {
 	t, first := n.target, n.steps[0]
 	if !first.index {
-		detail := fmt.Sprintf("Write %s[%q] for one instance.", t.ref(), first.name)
+		detail := fmt.Sprintf("Write %s[%q] for one instance.", n.full, first.name)
 		if reads := c.pkg.ws.reads[t.rule]; slices.Contains(reads, first.name) {
-			detail = fmt.Sprintf("Write %s[each.key].%s for the same instance, or [for r in %s : r.%s] for all of them.", t.ref(), first.name, t.ref(), first.name)
+			detail = fmt.Sprintf("Write %s[each.key].%s for the same instance, or [for r in %s : r.%s] for all of them.", n.full, first.name, n.full, first.name)
 		}
 		c.mistake(first.rng, "Missing instance key", detail)
 		return false
 	}
 	u.mode = engine.InstanceMode
 	n.key, n.steps = &first, n.steps[1:]
-	what := t.ref() + "[…]"
+	what := n.full + "[…]"
 	if w, ok := first.word(); ok {
-		what = fmt.Sprintf("%s[%q]", t.ref(), w)
+		what = fmt.Sprintf("%s[%q]", n.full, w)
 		if t.keys != nil && !t.keys[w] {
 			c.mistake(first.rng, "Unknown instance "+what, didYouMean(w, mapKeys(t.keys), oneOf("The keys are", sortedKeys(t.keys))))
 			return false

@@ -114,6 +114,7 @@ type pkg struct {
 	secrets   map[string]*secret
 	pools     map[string]*pool
 	functions map[string]*userFunction
+	imports   map[string]*importBlock
 	// calling are the functions that are being compiled, each because the one before calls it.
 	calling []*userFunction
 	targets map[string]*target

@@ -168,9 +168,9 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 		if len(no.Nearest) > 0 {
 			detail = fmt.Sprintf("Did you mean %q?", no.Nearest[0])
 		}
-		return failed(n.Range(), fmt.Sprintf("Unknown instance %s[%q]", n.target.ref(), no.Key), detail)
+		return failed(n.Range(), fmt.Sprintf("Unknown instance %s[%q]", n.full, no.Key), detail)
 	}
-	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+became(engine.ClassOf(err), err), err)))
+	return failed(n.Range(), "No usable result", sentence(s.skip(n.full+" "+became(engine.ClassOf(err), err), err)))
 }
 
 // unusable says that the element of row can't be used.
