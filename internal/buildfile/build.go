@@ -16,7 +16,9 @@ func (w *Workspace) finish(diags *Diagnostics) {
 	for _, dir := range sortedKeys(w.packages) {
 		for _, t := range w.packages[dir].order {
 			for _, u := range t.needs {
-				u.target.referred = true
+				if u.target.label.Dir == t.label.Dir {
+					u.target.referred = true
+				}
 			}
 		}
 	}

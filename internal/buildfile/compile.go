@@ -76,6 +76,8 @@ func (t *target) elements() *shape {
 // A binding is a variable of a `for` expression, with what is known of its values and which of their attributes are mentioned.
 type binding struct {
 	name string
+	// as is what the variable is called where it is evaluated.
+	as   string
 	of   *shape
 	need *need
 }
@@ -103,13 +105,19 @@ type compiler struct {
 	raw   bool
 	out   *expr
 	bound []binding
+	// fn is the function whose result this is, if any, and args are what its parameters stand for where the result is put in the place of
+	// a call.
+	fn   *userFunction
+	args []*expr
+	// inlined counts such places in an expression.
+	inlined *int
 	// template is more than 0 inside a template.
 	template int
 }
 
 // compile compiles e, in attribute attr of t (nil in locals and variables).
 func (p *pkg) compile(e hclsyntax.Expression, t *target, attr string, a allow, raw bool) *expr {
-	c := &compiler{pkg: p, t: t, attr: attr, allow: a, raw: raw, out: &expr{src: p.src}}
+	c := &compiler{pkg: p, t: t, attr: attr, allow: a, raw: raw, out: &expr{src: p.src}, inlined: new(int)}
 	c.out.Expression = c.rewrite(e, true)
 	return c.out
 }
@@ -130,13 +138,16 @@ func (c *compiler) rewrite(e hclsyntax.Expression, spine bool) hclsyntax.Express
 	if root, steps, ok := flatten(e); ok {
 		return c.reference(e, root, steps, spine)
 	}
+	if further := c.beyondCall(e); further != nil {
+		return further
+	}
 	switch e := e.(type) {
 	case *hclsyntax.ParenthesesExpr:
 		e.Expression = c.rewrite(e.Expression, spine)
 	case *hclsyntax.ForExpr:
 		c.forExpr(e, spine)
 	case *hclsyntax.FunctionCallExpr:
-		return c.call(e)
+		return c.call(e, spine)
 	case *hclsyntax.TemplateExpr:
 		c.template++
 		c.rewriteAll(e.Parts)
@@ -255,16 +266,28 @@ func (c *compiler) binding(name string) *binding {
 	return nil
 }
 
-// reference replaces the chain e, which begins with root.
-func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step, spine bool) hclsyntax.Expression {
+func (c *compiler) rewriteSteps(steps []step) {
 	for i := range steps {
 		if steps[i].expr != nil {
 			steps[i].expr = c.rewrite(steps[i].expr, false)
 		}
 	}
+}
+
+// reference replaces the chain e, which begins with root.
+func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, steps []step, spine bool) hclsyntax.Expression {
+	c.rewriteSteps(steps)
 	if b := c.binding(root.Name); b != nil {
 		c.check(b.of, steps, b.name, b.need)
-		return &boundNode{e, b.name, steps}
+		return &boundNode{e, b.as, steps}
+	}
+	if c.fn != nil {
+		if i := c.fn.param(root.Name); i >= 0 {
+			return c.parameter(e, i, steps, spine)
+		}
+		if c.unseen(root, steps) {
+			return e
+		}
 	}
 	switch root.Name {
 	case "var":
@@ -281,7 +304,9 @@ func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return c.secret(e, root, steps)
 	case "pool":
 		return c.poolRef(e, root, steps)
-	case "param", "import", "rule":
+	case "import":
+		return c.imported(e, root, steps, spine)
+	case "param", "rule":
 		c.mistake(root.SrcRange, root.Name+" is not yet supported", "This version of cbuild has no "+root.Name+" references.")
 		return e
 	}
@@ -293,12 +318,15 @@ func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, step
 }
 
 func (c *compiler) unknownRoot(root hcl.TraverseRoot, steps []step) {
-	if c.template > 0 && len(steps) == 0 {
+	if c.template > 0 && len(steps) == 0 && c.fn == nil {
 		c.mistake(root.SrcRange, "Unknown name "+root.Name, fmt.Sprintf(
 			"${…} is evaluated by cbuild. For a variable of the shell write $${%s} or $%s.", root.Name, root.Name))
 		return
 	}
-	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "path", "pool", "secret", "self"}, sortedKeys(c.pkg.ws.kinds)...)
+	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "import", "path", "pool", "secret", "self"}, sortedKeys(c.pkg.ws.kinds)...)
+	if c.fn != nil {
+		roots = append(slices.Clone(c.fn.params), functionRoots...)
+	}
 	if len(steps) > 0 {
 		if name, ok := steps[0].word(); ok {
 			if t := c.pkg.targets[name]; t != nil {
@@ -362,6 +390,9 @@ func (c *compiler) local(e hclsyntax.Expression, root hcl.TraverseRoot, steps []
 	c.out.merge(compiled, c.attr, spine && len(steps) == 1)
 	if compiled.secret {
 		c.mentions(root.SrcRange, "local."+name)
+	}
+	if c.fn != nil && !compiled.constant() {
+		c.mistake(root.SrcRange, "No local."+name+" here", fmt.Sprintf("It mentions each or a target, which a function does not see. Pass it as a parameter of %q.", c.fn.name))
 	}
 	switch {
 	case compiled.each == nil || c.t == nil:

@@ -3,9 +3,7 @@ package buildfile
 import (
 	"slices"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
-	"github.com/zclconf/go-cty/cty"
 
 	"cbuild/engine"
 )
@@ -59,11 +57,12 @@ func matrixOnly(e hclsyntax.Expression) *target {
 func (c *compiler) forExpr(e *hclsyntax.ForExpr, spine bool) {
 	e.CollExpr = c.rewrite(e.CollExpr, spine && !e.Group)
 	mentioned := new(need)
-	value := binding{name: e.ValVar, need: mentioned}
+	value := binding{name: e.ValVar, as: c.unique(e.ValVar), need: mentioned}
 	value.of = elementsOf(e.CollExpr)
 	depth := len(c.bound)
+	key := binding{name: e.KeyVar, as: c.unique(e.KeyVar), need: new(need)}
 	if e.KeyVar != "" {
-		c.bound = append(c.bound, binding{name: e.KeyVar, need: new(need)})
+		c.bound = append(c.bound, key)
 	}
 	c.bound = append(c.bound, value)
 	// In a stream the element itself is passed on as it is, so `for k, r in x : k => r` needs no attribute of r.
@@ -77,6 +76,12 @@ func (c *compiler) forExpr(e *hclsyntax.ForExpr, spine bool) {
 		e.CondExpr = c.rewrite(e.CondExpr, false)
 	}
 	c.bound = c.bound[:depth]
+	if c.args != nil {
+		if !isBound(e.ValExpr) && isName(e.ValExpr, e.ValVar) {
+			e.ValExpr = &boundNode{e.ValExpr, value.as, nil}
+		}
+		e.KeyVar, e.ValVar = key.as, value.as
+	}
 	if n, ok := unparen(e.CollExpr).(*targetNode); ok {
 		n.need = mentioned
 		n.raw = c.raw && mentioned.all
@@ -95,6 +100,12 @@ func unparen(e hclsyntax.Expression) hclsyntax.Expression {
 		}
 		e = p.Expression
 	}
+}
+
+// isBound reports whether e is a rewritten reference to a variable of a `for`.
+func isBound(e hclsyntax.Expression) bool {
+	_, ok := unparen(e).(*boundNode)
+	return ok
 }
 
 // isName reports whether e is nothing but the name.
@@ -120,7 +131,7 @@ func (c *compiler) splat(e *hclsyntax.SplatExpr) {
 				steps = traversalSteps(rel.Traversal)
 			}
 		}
-		c.check(n.target.elements(), steps, n.target.ref()+"[*]", n.need)
+		c.check(n.target.elements(), steps, n.full+"[*]", n.need)
 	}
 	c.splatKeys(e.Each)
 }
@@ -134,87 +145,6 @@ func (c *compiler) splatKeys(e hclsyntax.Expression) {
 		c.splatKeys(e.Collection)
 		e.Key = c.rewrite(e.Key, false)
 	}
-}
-
-// call rewrites a function call.
-func (c *compiler) call(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
-	for i := range e.Args {
-		e.Args[i] = c.rewrite(e.Args[i], false)
-	}
-	if f, ok := scopeFunctions[e.Name]; ok {
-		c.out.files = c.out.files || e.Name != "basename" && e.Name != "dirname"
-		return &callNode{e, f}
-	}
-	if e.Name == "try" || e.Name == "can" {
-		return c.tryCall(e)
-	}
-	functions := c.pkg.ws.functions(c.pkg)
-	if _, ok := functions[e.Name]; ok {
-		return funcNode{e}
-	}
-	switch e.Name {
-	case "env":
-		c.mistake(e.NameRange, "There is no env() function", "The environment enters through variable blocks (env = \"NAME\") and pass_env.")
-		return e
-	case "timestamp", "uuid", "bcrypt":
-		c.mistake(e.NameRange, "There is no "+e.Name+"() function", "Expressions are pure: the same files mean the same build.")
-		return e
-	}
-	c.mistake(e.NameRange, "Unknown function "+e.Name, didYouMean(e.Name, slices.Values(functionNames()), "cbuild help functions lists them."))
-	return e
-}
-
-// tryCall rewrites a call of try() or can().
-func (c *compiler) tryCall(e *hclsyntax.FunctionCallExpr) hclsyntax.Expression {
-	switch {
-	case len(e.Args) == 0, e.Name == "can" && len(e.Args) > 1:
-		c.mistake(e.NameRange, "Invalid call of "+e.Name, "Write try(EXPRESSION, …, OTHERWISE) or can(EXPRESSION).")
-	case e.ExpandFinal:
-		c.mistake(e.NameRange, "Invalid call of "+e.Name, "Its arguments are expressions: a list can't be expanded with \"...\".")
-	}
-	return tryNode{e}
-}
-
-// A callNode is a call of a function that looks at files or artifacts.
-type callNode struct {
-	*hclsyntax.FunctionCallExpr
-	f scopeFunction
-}
-
-// A scopeFunction is a function that needs more than its arguments.
-type scopeFunction func(s *scope, args []cty.Value) (cty.Value, error)
-
-func (n *callNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
-	if scopeOf(ctx).typing > 0 {
-		return cty.UnknownVal(scopeFunctionTypes[n.Name]), nil
-	}
-	args := make([]cty.Value, 0, len(n.Args))
-	for i, a := range n.Args {
-		v, diags := a.Value(ctx)
-		if diags.HasErrors() {
-			return cty.DynamicVal, diags
-		}
-		if n.ExpandFinal && i == len(n.Args)-1 {
-			if v.IsNull() || !v.CanIterateElements() {
-				return cty.DynamicVal, failed(a.Range(), "Invalid call of "+n.Name, "Only a list can be expanded with \"...\".")
-			}
-			for it := v.ElementIterator(); it.Next(); {
-				_, e := it.Element()
-				args = append(args, e)
-			}
-			continue
-		}
-		args = append(args, v)
-	}
-	s := scopeOf(ctx)
-	v, err := n.f(s, args)
-	if err == nil {
-		return v, nil
-	}
-	if s.ctx.Err() != nil {
-		_ = s.fail(s.ctx.Err())
-	}
-	return cty.DynamicVal, failed(n.Range(), "Invalid call of "+n.Name, sentence(err))
 }
 
 // streamed returns the uses of e, with collections on its spine followed as they grow.

@@ -86,12 +86,17 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		c.mistake(hcl.RangeBetween(root.SrcRange, steps[0].rng), "Unknown target "+full, c.suggestTarget(full, t))
 		return e
 	}
+	return c.target(e, root.SrcRange, t, full, steps[1:], spine)
+}
+
+// target makes e a reference to t, called full, and what steps lead to from there.
+func (c *compiler) target(e hclsyntax.Expression, rng hcl.Range, t *target, full string, steps []step, spine bool) hclsyntax.Expression {
 	if !c.allow.targets {
-		c.mistake(root.SrcRange, "No targets here", fmt.Sprintf("%q is evaluated before any target is.", c.attr))
+		c.mistake(rng, "No targets here", fmt.Sprintf("%q is evaluated before any target is.", c.attr))
 		return e
 	}
-	n := &targetNode{Expression: e, target: t, steps: steps[1:], raw: c.raw}
-	u := use{target: t, mode: engine.WholeMode, rng: root.SrcRange, attr: c.attr}
+	n := &targetNode{Expression: e, target: t, full: full, rng: rng, steps: steps, raw: c.raw}
+	u := use{target: t, mode: engine.WholeMode, rng: rng, attr: c.attr}
 	if len(n.steps) == 0 {
 		u.spine = spine && (t.repeated || len(t.axes) > 0)
 	}
@@ -101,7 +106,7 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return e
 	}
 	if t == c.t {
-		c.mistake(root.SrcRange, full+" refers to itself", "A target cannot read its own instances: move what they share into another target.")
+		c.mistake(rng, full+" refers to itself", "A target cannot read its own instances: move what they share into another target.")
 		return e
 	}
 	c.out.uses = append(c.out.uses, u)
@@ -141,18 +146,18 @@ func (c *compiler) axisKeyKnown(t *target, i int, key string) bool {
 func (c *compiler) instance(n *targetNode, u *use) bool {
 	t, first := n.target, n.steps[0]
 	if !first.index {
-		detail := fmt.Sprintf("Write %s[%q] for one instance.", t.ref(), first.name)
+		detail := fmt.Sprintf("Write %s[%q] for one instance.", n.full, first.name)
 		if reads := c.pkg.ws.reads[t.rule]; slices.Contains(reads, first.name) {
-			detail = fmt.Sprintf("Write %s[each.key].%s for the same instance, or [for r in %s : r.%s] for all of them.", t.ref(), first.name, t.ref(), first.name)
+			detail = fmt.Sprintf("Write %s[each.key].%s for the same instance, or [for r in %s : r.%s] for all of them.", n.full, first.name, n.full, first.name)
 		}
 		c.mistake(first.rng, "Missing instance key", detail)
 		return false
 	}
 	u.mode = engine.InstanceMode
 	n.key, n.steps = &first, n.steps[1:]
-	what := t.ref() + "[…]"
+	what := n.full + "[…]"
 	if w, ok := first.word(); ok {
-		what = fmt.Sprintf("%s[%q]", t.ref(), w)
+		what = fmt.Sprintf("%s[%q]", n.full, w)
 		if t.keys != nil && !t.keys[w] {
 			c.mistake(first.rng, "Unknown instance "+what, didYouMean(w, mapKeys(t.keys), oneOf("The keys are", sortedKeys(t.keys))))
 			return false

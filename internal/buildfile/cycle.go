@@ -2,6 +2,7 @@ package buildfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -58,6 +59,10 @@ func (f *cycleFinder) report(first *target) {
 	members, edges := f.from[i:], f.path[i:]
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d targets wait for one another:\n", len(members))
+	name := (*target).ref
+	if slices.ContainsFunc(members, func(t *target) bool { return t.label.Dir != first.label.Dir }) {
+		name = func(t *target) string { return t.label.String() }
+	}
 	for j, t := range members {
 		if left := len(members) - cycleTail - j; j >= cycleHead && left > 0 {
 			if j == cycleHead {
@@ -65,7 +70,7 @@ func (f *cycleFinder) report(first *target) {
 			}
 			continue
 		}
-		fmt.Fprintf(&b, "  %-14s needs %-14s (%s, in %q)\n", t.ref(), edges[j].target.ref(), where(edges[j].rng), edges[j].attr)
+		fmt.Fprintf(&b, "  %-14s needs %-14s (%s, in %q)\n", name(t), name(edges[j].target), where(edges[j].rng), edges[j].attr)
 	}
 	b.WriteString("Remove one of these references.")
 	last := edges[len(edges)-1]

@@ -26,9 +26,7 @@ var told = []string{"blake3", "bin", "exit_code", "key", "log", "ok", "out", "ou
 
 // foreignText returns a part of the text e that is the key or the element which t is repeated for, or is made of it; nil if there is none.
 func foreignText(t *target, e hclsyntax.Expression) *eachNode {
-	var parts []hclsyntax.Expression
-	switch e := unparen(e).(type) {
-	case *eachNode:
+	if e, ok := unparen(e).(*eachNode); ok {
 		if e.kind == matrixKey || e.kind == matrixValue {
 			return nil
 		}
@@ -38,27 +36,43 @@ func foreignText(t *target, e hclsyntax.Expression) *eachNode {
 			}
 		}
 		return e
-	case templateNode:
-		parts = e.Parts
-	case *hclsyntax.TemplateWrapExpr:
-		parts = []hclsyntax.Expression{e.Wrapped}
-	case *hclsyntax.TupleConsExpr:
-		parts = e.Exprs
-	case condNode:
-		parts = []hclsyntax.Expression{e.TrueResult, e.FalseResult}
-	case tryNode:
-		parts = e.Args
-	case funcNode:
-		if e.Name != "shellquote" && e.Name != "hash" && e.Name != "length" {
-			parts = e.Args
-		}
-	case *localNode:
-		parts = []hclsyntax.Expression{e.local.compiled.Expression}
 	}
-	for _, part := range parts {
+	for _, part := range textParts(e) {
 		if n := foreignText(t, part); n != nil {
 			return n
 		}
 	}
 	return nil
+}
+
+// textParts returns the expressions that e makes its text of as they are.
+func textParts(e hclsyntax.Expression) (parts []hclsyntax.Expression) {
+	switch e := unparen(e).(type) {
+	case templateNode:
+		return e.Parts
+	case *hclsyntax.TemplateWrapExpr:
+		return []hclsyntax.Expression{e.Wrapped}
+	case *hclsyntax.TupleConsExpr:
+		return e.Exprs
+	case condNode:
+		return []hclsyntax.Expression{e.TrueResult, e.FalseResult}
+	case tryNode:
+		return e.Args
+	case funcNode:
+		if e.Name != "shellquote" && e.Name != "hash" && e.Name != "length" {
+			return e.Args
+		}
+	case *userCallNode:
+		for i, arg := range e.args {
+			if e.fn.shows(i) {
+				parts = append(parts, arg)
+			}
+		}
+		if e.args == nil {
+			return e.Args
+		}
+	case *localNode:
+		return []hclsyntax.Expression{e.local.compiled.Expression}
+	}
+	return parts
 }

@@ -111,7 +111,7 @@ func (s *scope) content(a engine.Artifact) (string, error) {
 	return text(a.Name, data)
 }
 
-func fileFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func fileFunc(s *scope, dir string, args []cty.Value) (cty.Value, error) {
 	str, err := oneArg(args)
 	if err != nil {
 		return cty.NilVal, err
@@ -125,14 +125,14 @@ func fileFunc(s *scope, args []cty.Value) (cty.Value, error) {
 		out, err = s.content(a)
 	} else {
 		var data []byte
-		if data, err = s.pkg.ws.files.read(s.pkg.dir, str); err == nil {
+		if data, err = s.pkg.ws.files.read(dir, str); err == nil {
 			out, err = text(str, data)
 		}
 	}
 	return cty.StringVal(out), err
 }
 
-func filehashFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func filehashFunc(s *scope, dir string, args []cty.Value) (cty.Value, error) {
 	str, err := oneArg(args)
 	if err != nil {
 		return cty.NilVal, err
@@ -144,11 +144,11 @@ func filehashFunc(s *scope, args []cty.Value) (cty.Value, error) {
 	if ok {
 		return cty.StringVal(a.Digest.String()), nil
 	}
-	data, err := s.pkg.ws.files.read(s.pkg.dir, str)
+	data, err := s.pkg.ws.files.read(dir, str)
 	return cty.StringVal(cas.Of(data).String()), err
 }
 
-func filesizeFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func filesizeFunc(s *scope, dir string, args []cty.Value) (cty.Value, error) {
 	str, err := oneArg(args)
 	if err != nil {
 		return cty.NilVal, err
@@ -158,7 +158,7 @@ func filesizeFunc(s *scope, args []cty.Value) (cty.Value, error) {
 		return cty.NilVal, err
 	}
 	if !ok {
-		data, err := s.pkg.ws.files.read(s.pkg.dir, str)
+		data, err := s.pkg.ws.files.read(dir, str)
 		return cty.NumberIntVal(int64(len(data))), err
 	}
 	if a.Kind == engine.TreeKind {
@@ -185,7 +185,7 @@ func (s *scope) sizeOf(a engine.Artifact) (int64, error) {
 	return n, errors.Join(err, r.Close())
 }
 
-func existsFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func existsFunc(s *scope, dir string, args []cty.Value) (cty.Value, error) {
 	str, err := oneArg(args)
 	if err != nil {
 		return cty.NilVal, err
@@ -193,12 +193,12 @@ func existsFunc(s *scope, args []cty.Value) (cty.Value, error) {
 	if hasMarks(str) {
 		return cty.NilVal, errMarked
 	}
-	ok, err := s.pkg.ws.files.exists(s.pkg.dir, str)
+	ok, err := s.pkg.ws.files.exists(dir, str)
 	return cty.BoolVal(ok), err
 }
 
 // filesFunc lists the files of a tree: a map from path to artifact.
-func filesFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func filesFunc(s *scope, _ string, args []cty.Value) (cty.Value, error) {
 	str, err := oneArg(args)
 	if err != nil {
 		return cty.NilVal, err
@@ -230,7 +230,7 @@ func filesFunc(s *scope, args []cty.Value) (cty.Value, error) {
 }
 
 // globFunc lists files of the package: glob(pattern, exclude…); each argument may be a list.
-func globFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func globFunc(s *scope, dir string, args []cty.Value) (cty.Value, error) {
 	if len(args) == 0 {
 		return cty.NilVal, errors.New("it takes a pattern")
 	}
@@ -250,7 +250,7 @@ func globFunc(s *scope, args []cty.Value) (cty.Value, error) {
 			return cty.NilVal, err
 		}
 	}
-	names, err := s.pkg.ws.files.glob(s.pkg.dir, include, exclude)
+	names, err := s.pkg.ws.files.glob(dir, include, exclude)
 	if err != nil {
 		return cty.NilVal, err
 	}

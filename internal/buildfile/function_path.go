@@ -13,7 +13,7 @@ import (
 )
 
 // basenameFunc returns the last element of a path, also of the path at which a run sees an artifact.
-func basenameFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func basenameFunc(s *scope, _ string, args []cty.Value) (cty.Value, error) {
 	str, err := oneArg(args)
 	if err != nil || !hasMarks(str) {
 		return cty.StringVal(path.Base(str)), err
@@ -27,7 +27,7 @@ func basenameFunc(s *scope, args []cty.Value) (cty.Value, error) {
 
 // dirnameFunc returns a path without its last element. Where a run sees an artifact is not known yet, so that the directory of a whole one
 // is a directory with nothing but it.
-func dirnameFunc(s *scope, args []cty.Value) (cty.Value, error) {
+func dirnameFunc(s *scope, _ string, args []cty.Value) (cty.Value, error) {
 	str, err := oneArg(args)
 	if err != nil || !hasMarks(str) {
 		return cty.StringVal(path.Dir(str)), err

@@ -18,6 +18,24 @@ type jsonConverter struct {
 	// labels are how many labels a block type has.
 	labels func(blockType string) (n int, known bool)
 	broken bool
+	// written are what blocks were made of.
+	written map[*hclsyntax.Block]writtenBlock
+}
+
+// A writtenBlock is a block as it is written.
+type writtenBlock struct {
+	label *jsonNode
+	at    hcl.Range
+	body  *jsonNode
+}
+
+// again makes a block once more.
+func (c *jsonConverter) again(b *hclsyntax.Block) *hclsyntax.Block {
+	quiet := &jsonConverter{src: c.src, diags: new(Diagnostics), labels: c.labels, written: make(map[*hclsyntax.Block]writtenBlock)}
+	w := c.written[b]
+	var body hclsyntax.Body
+	quiet.block(&body, b.Type, w.label, w.at, w.body)
+	return body.Blocks[0]
 }
 
 func (c *jsonConverter) mistake(rng hcl.Range, summary, detail string) {
@@ -105,6 +123,7 @@ func (c *jsonConverter) block(body *hclsyntax.Body, blockType string, label *jso
 		}
 	}
 	body.Blocks = append(body.Blocks, b)
+	c.written[b] = writtenBlock{label, at, n}
 }
 
 // expr converts a value to an expression.

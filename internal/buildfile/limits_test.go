@@ -26,6 +26,13 @@ func TestExponentialValues(t *testing.T) {
 	defer func() { maxBytes, maxElems = bytes, elems }()
 	const loud = `"0123456789abcdef"`
 	ten := strings.Repeat("PREV, ", 10)
+	calls := func(n int, write string) string {
+		b := "function \"f0\" {\n  params = [x]\n  result = x\n}\n"
+		for i := 1; i <= n; i++ {
+			b += fmt.Sprintf("function \"f%d\" {\n  params = [x]\n  result = %s\n}\n", i, strings.ReplaceAll(write, "PREV", fmt.Sprintf("f%d", i-1)))
+		}
+		return b + fmt.Sprintf("run \"r\" {\n  command = [jsonencode(f%d(\"0123456789abcdef\"))]\n}\nrun \"s\" {\n  command = [jsonencode(f%d(run.r.outcome)), jsonencode(f%d(run.r).outcome)]\n}\n", n, n, n)
+	}
 	laughs := "a0: &a0 [x, x]\n"
 	for i := 1; i < 40; i++ {
 		laughs += fmt.Sprintf("a%d: &a%d [*a%d, *a%d]\n", i, i, i-1, i-1)
@@ -54,6 +61,12 @@ func TestExponentialValues(t *testing.T) {
 		"can":              {"run \"r\" {\n  command = [" + strings.Repeat("can(", 400) + "1" + strings.Repeat(")", 400) + "]\n}\n", ""},
 		"conditionals":     {"run \"r\" {\n  command = [" + strings.Repeat("true ? \"a\" : (", 400) + `"x"` + strings.Repeat(")", 400) + "]\n}\n", ""},
 		"functions":        {"run \"r\" {\n  command = [" + strings.Repeat("upper(", 400) + `"x"` + strings.Repeat(")", 400) + "]\n}\n", ""},
+		"calls, texts":     {calls(60, `"${PREV(x)}${PREV(x)}"`), "too large"},
+		"calls of calls":   {calls(60, `PREV(PREV(x))`), "too"},
+		"calls, lists":     {calls(60, `[PREV(x), PREV(x)][0]`), "too"},
+		"calls, nothing":   {calls(60, `PREV(x) == PREV(x) ? x : x`), "too"},
+		"calls that fail":  {calls(60, `try(PREV(jsondecode(x)), PREV(jsondecode(x)), x)`), "too"},
+		"calls in a chain": {calls(10_000, `PREV(x)`), ""},
 		"enough":           {doubling(18, loud, `"${PREV}${PREV}"`), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -113,9 +113,15 @@ type pkg struct {
 	locals    map[string]*local
 	secrets   map[string]*secret
 	pools     map[string]*pool
-	targets   map[string]*target
-	order     []*target
-	root      *hclsyntax.Block
+	functions map[string]*userFunction
+	imports   map[string]*importBlock
+	// calling are the functions that are being compiled, each because the one before calls it.
+	calling []*userFunction
+	targets map[string]*target
+	order   []*target
+	root    *hclsyntax.Block
+	// json made the blocks if the file is JSON.
+	json *jsonConverter
 }
 
 // Load reads every package of the workspace that contains opts.Dir. All mistakes come back at once. The workspace can be used

@@ -110,10 +110,13 @@ func (n *eachNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 type targetNode struct {
 	hclsyntax.Expression
 	target *target
-	key    *step
-	steps  []step
-	need   *need
-	raw    bool
+	// full is how it is written, at rng.
+	full  string
+	rng   hcl.Range
+	key   *step
+	steps []step
+	need  *need
+	raw   bool
 	// list is set where a splat wants the elements without their keys.
 	list bool
 }
@@ -165,9 +168,9 @@ func (n *targetNode) missing(s *scope, err error) hcl.Diagnostics {
 		if len(no.Nearest) > 0 {
 			detail = fmt.Sprintf("Did you mean %q?", no.Nearest[0])
 		}
-		return failed(n.Range(), fmt.Sprintf("Unknown instance %s[%q]", n.target.ref(), no.Key), detail)
+		return failed(n.Range(), fmt.Sprintf("Unknown instance %s[%q]", n.full, no.Key), detail)
 	}
-	return failed(n.Range(), "No usable result", sentence(s.skip(n.target.ref()+" "+became(engine.ClassOf(err), err), err)))
+	return failed(n.Range(), "No usable result", sentence(s.skip(n.full+" "+became(engine.ClassOf(err), err), err)))
 }
 
 // unusable says that the element of row can't be used.

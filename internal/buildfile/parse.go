@@ -135,7 +135,8 @@ func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 	}
 	p := &pkg{
 		ws: w, dir: dir, diags: diags, src: &source{name: rel, data: data},
-		variables: make(map[string]*variable), locals: make(map[string]*local), secrets: make(map[string]*secret), pools: make(map[string]*pool), targets: make(map[string]*target),
+		variables: make(map[string]*variable), locals: make(map[string]*local), secrets: make(map[string]*secret), pools: make(map[string]*pool),
+		functions: make(map[string]*userFunction), imports: make(map[string]*importBlock), targets: make(map[string]*target),
 	}
 	w.packages[dir] = p
 	start := hcl.Range{Filename: rel, Start: hcl.InitialPos, End: hcl.InitialPos}
@@ -180,7 +181,8 @@ func (p *pkg) declareJSON(data []byte) {
 		p.diags.list = append(p.diags.list, diag)
 		return
 	}
-	c := &jsonConverter{src: p.src, diags: p.diags, labels: p.ws.blockLabels}
+	c := &jsonConverter{src: p.src, diags: p.diags, labels: p.ws.blockLabels, written: make(map[*hclsyntax.Block]writtenBlock)}
+	p.json = c
 	body := c.file(n)
 	p.broken = c.broken
 	p.declare(body)
@@ -192,7 +194,7 @@ func (w *Workspace) blockLabels(blockType string) (n int, known bool) {
 	switch {
 	case blockType == "cbuild" || blockType == "locals":
 		return 0, true
-	case rule || slices.Contains([]string{"variable", "secret", "pool"}, blockType) || slices.Contains(laterBlocks, blockType):
+	case rule || slices.Contains([]string{"variable", "secret", "pool", "function", "import"}, blockType) || slices.Contains(laterBlocks, blockType):
 		return 1, true
 	}
 	return 0, false
@@ -218,7 +220,7 @@ func markRange(s *source) hcl.Range {
 	return r
 }
 
-var laterBlocks = []string{"function", "import", "rule"}
+var laterBlocks = []string{"rule"}
 
 // declare notes what body declares.
 func (p *pkg) declare(body *hclsyntax.Body) {
@@ -251,12 +253,16 @@ func (p *pkg) declareBlock(b *hclsyntax.Block) {
 		p.declareSecret(b)
 	case b.Type == "pool":
 		p.declarePool(b)
+	case b.Type == "import":
+		p.declareImport(b)
+	case b.Type == "function":
+		p.declareFunction(b)
 	case isRule:
 		p.declareTarget(b)
 	case slices.Contains(laterBlocks, b.Type):
 		p.diags.add(p.src, b.TypeRange, fmt.Sprintf("The block %q is not yet supported", b.Type), "This version of cbuild does not have it.")
 	default:
-		known := append(append([]string{"cbuild", "variable", "locals", "secret", "pool"}, sortedKeys(p.ws.kinds)...), laterBlocks...)
+		known := append(append([]string{"cbuild", "variable", "locals", "function", "import", "secret", "pool"}, sortedKeys(p.ws.kinds)...), laterBlocks...)
 		p.diags.add(p.src, b.TypeRange, fmt.Sprintf("Unknown block %q", b.Type), didYouMean(b.Type, slices.Values(known), oneOf("A block is one of", known)))
 	}
 }
@@ -264,7 +270,7 @@ func (p *pkg) declareBlock(b *hclsyntax.Block) {
 // labelled returns the one label of b, checked.
 func (p *pkg) labelled(b *hclsyntax.Block) (name string, ok bool) {
 	if len(b.Labels) != 1 {
-		p.diags.add(p.src, b.DefRange(), fmt.Sprintf("A %s has one name", b.Type), fmt.Sprintf("Write %s \"NAME\" {.", b.Type))
+		p.diags.add(p.src, b.DefRange(), article(b.Type)+" has one name", fmt.Sprintf("Write %s \"NAME\" {.", b.Type))
 		return "", false
 	}
 	if !validName(b.Labels[0]) {
@@ -272,6 +278,14 @@ func (p *pkg) labelled(b *hclsyntax.Block) (name string, ok bool) {
 		return "", false
 	}
 	return b.Labels[0], true
+}
+
+// article writes a word with its indefinite article, as the beginning of a sentence.
+func article(word string) string {
+	if word != "" && strings.Contains("aeiou", word[:1]) {
+		return "An " + word
+	}
+	return "A " + word
 }
 
 func validName(s string) bool {
@@ -290,7 +304,7 @@ func (p *pkg) noBlocks(b *hclsyntax.Block) {
 		return // the parser lost its way: the blocks may well be outside
 	}
 	for _, inner := range b.Body.Blocks {
-		p.diags.addf(p.src, inner.TypeRange, fmt.Sprintf("Unexpected block %q", inner.Type), "A %s has attributes only: write %s = { … }.", b.Type, inner.Type)
+		p.diags.addf(p.src, inner.TypeRange, fmt.Sprintf("Unexpected block %q", inner.Type), "%s has attributes only: write %s = { … }.", article(b.Type), inner.Type)
 	}
 }
 

@@ -3,6 +3,7 @@ package buildfile
 import (
 	"fmt"
 	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -21,7 +22,45 @@ type program struct {
 	lists   [][]string // of elements, which targets are repeated for
 	salt    []int      // a number in the command of each target
 	comment string
+	// home are the packages of the targets, "" or "sub", and at is where one is being written.
+	home []string
+	at   string
+	// calls is set where what is read of others is written as calls of functions.
+	calls bool
 }
+
+// functions are those that a random program calls.
+const functions = `
+function "list" {
+  params = [of]
+  result = join(",", [for k, r in of : k])
+}
+function "crossed" {
+  params = [of]
+  result = join(",", sort(keys({ for k, r in of : "${k}x" => r... })))
+}
+function "kept" {
+  params = [of]
+  result = { for k, r in same(of) : k => r if strlen(k) != 2 }
+}
+function "same" {
+  params = [x]
+  result = x
+}
+function "or" {
+  params   = [x]
+  variadic = others
+  result   = try(x, others[0])
+}
+function "out" {
+  params = [r]
+  result = same(r).out
+}
+function "outs" {
+  params = [of]
+  result = join(",", [for k, r in of : "${k}=${or(r.out, "none")}"])
+}
+`
 
 // A randomTarget is one target: what it is repeated for, and what it reads of earlier ones.
 type randomTarget struct {
@@ -42,6 +81,7 @@ func newProgram(rng *rand.Rand) *program {
 	for i := range 4 + rng.IntN(6) {
 		p.names = append(p.names, fmt.Sprintf("t%d", i))
 		p.salt = append(p.salt, rng.IntN(3))
+		p.home = append(p.home, []string{"", "sub"}[rng.IntN(4)/3])
 		t := randomTarget{list: -1, over: -1, where: max(0, rng.IntN(5)-1), matrix: rng.IntN(3) == 0, fails: rng.IntN(6) == 0, allow: rng.IntN(2) == 0}
 		switch k := rng.IntN(4); {
 		case k == 0 && i > 0:
@@ -60,7 +100,13 @@ func newProgram(rng *rand.Rand) *program {
 // edit changes something; free reports whether nothing has to be executed for that.
 func (p *program) edit() (free bool) {
 	i := p.rng.IntN(len(p.targets))
-	switch p.rng.IntN(8) {
+	switch p.rng.IntN(10) {
+	case 9: // the package is part of a name
+		p.home[i] = []string{"", "sub"}[p.rng.IntN(2)]
+		return true
+	case 8: // a call is as if its result stood there
+		p.calls = !p.calls
+		return true
 	case 0:
 		p.comment = fmt.Sprint("# ", p.rng.IntN(1000))
 		return true
@@ -86,12 +132,33 @@ func (p *program) edit() (free bool) {
 }
 
 // ref writes the reference to target i.
-func (p *program) ref(i int) string { return "run." + p.names[i] }
+func (p *program) ref(i int) string {
+	if p.home[i] != p.at {
+		return "import.other." + p.names[i]
+	}
+	return "run." + p.names[i]
+}
 
 // read writes an expression that reads target i in one of five ways; each is set where there is an each.key.
 func (p *program) read(i, mode int, each bool) string {
 	t := &p.targets[i]
 	out := "out"
+	if p.calls {
+		switch {
+		case mode == 1 && t.hasEach:
+			return "list(" + p.ref(i) + ")"
+		case mode == 2 && t.hasEach:
+			return "crossed(same(" + p.ref(i) + "))"
+		case mode == 0 && each && t.hasEach && !t.matrix:
+			return fmt.Sprintf("or(out(%s[each.key]), \"none\")", p.ref(i))
+		case mode == 4 && each && t.hasEach && !t.matrix:
+			return fmt.Sprintf("same(%s)[each.key].out", p.ref(i))
+		case mode == 3 && t.hasEach && !t.matrix:
+			return "outs(" + p.ref(i) + ")"
+		case mode == 0 && !t.hasEach && !t.matrix:
+			return "out(" + p.ref(i) + ")"
+		}
+	}
 	if t.matrix {
 		out = []string{"old.out", "new.outcome"}[mode%2]
 	}
@@ -112,20 +179,31 @@ func (p *program) read(i, mode int, each bool) string {
 	return fmt.Sprintf("join(\",\", [for k, r in %s : \"${k}=${try(r.%s, \"none\")}\"])", p.ref(i), out)
 }
 
-func (p *program) text() string {
-	var b strings.Builder
-	fmt.Fprintln(&b, p.comment)
-	b.WriteString("locals {\n")
-	for i, l := range p.lists {
-		fmt.Fprintf(&b, "  l%d = %s\n", i, quoteAll(l))
-	}
-	b.WriteString("}\n")
+// files returns the build files of both packages.
+func (p *program) files() map[string]string {
 	order := p.rng.Perm(len(p.targets))
-	for _, i := range order {
-		p.write(&b, i)
+	files := make(map[string]string)
+	for dir, other := range map[string]string{"": "//sub", "sub": "//"} {
+		p.at = dir
+		var b strings.Builder
+		fmt.Fprint(&b, p.comment, functions)
+		fmt.Fprintf(&b, "import \"other\" { from = %q }\n", other)
+		b.WriteString("locals {\n")
+		for i, l := range p.lists {
+			fmt.Fprintf(&b, "  l%d = %s\n", i, quoteAll(l))
+		}
+		b.WriteString("}\n")
+		for _, i := range order {
+			if p.home[i] == dir {
+				p.write(&b, i)
+			}
+		}
+		if dir == "" {
+			b.WriteString("collate \"report\" {\n  rows = " + p.ref(len(p.names)-1) + "\n  formats = [\"json\"]\n}\n")
+		}
+		files[path.Join(dir, FileName)] = b.String()
 	}
-	b.WriteString("collate \"report\" {\n  rows = run." + p.names[len(p.names)-1] + "\n  formats = [\"json\"]\n}\n")
-	return b.String()
+	return files
 }
 
 func (p *program) write(b *strings.Builder, i int) {
@@ -134,6 +212,8 @@ func (p *program) write(b *strings.Builder, i int) {
 	switch {
 	case t.list >= 0:
 		fmt.Fprintf(b, "  for_each = local.l%d\n", t.list)
+	case t.over >= 0 && t.filter && p.targets[t.over].hasEach && p.calls:
+		fmt.Fprintf(b, "  for_each = kept(%s)\n", p.ref(t.over))
 	case t.over >= 0 && t.filter && p.targets[t.over].hasEach:
 		fmt.Fprintf(b, "  for_each = { for k, r in %s : k => r if strlen(k) != 2 }\n", p.ref(t.over))
 	case t.over >= 0 && (p.targets[t.over].hasEach || p.targets[t.over].matrix):
@@ -181,10 +261,10 @@ type world struct {
 // buildAll builds everything, and returns what became of it, with the targets by number, and how many commands ran.
 func (p *program) buildAll(t *testing.T, o world, jobs int) (state string, ran int) {
 	t.Helper()
-	text := p.text()
-	w, diags := Load(realOptions(write(t, map[string]string{FileName: text})))
+	files := p.files()
+	w, diags := Load(realOptions(write(t, files)))
 	if diags.HasErrors() {
-		t.Fatalf("%v\n%s", diags, text)
+		t.Fatalf("%v\n%s", diags, files)
 	}
 	host := &fakeHost{store: o.store}
 	w.Bind(&rules.Runtime{Store: o.store, Executor: host, Sources: host, System: host, Temp: t.TempDir()})
@@ -198,7 +278,11 @@ func (p *program) buildAll(t *testing.T, o world, jobs int) (state string, ran i
 	}
 	var lines []string
 	for i, name := range append(slices.Clone(p.names), "report") {
-		for r, err := range b.Whole(t.Context(), engine.Label{Name: name}) {
+		label := engine.Label{Name: name}
+		if i < len(p.home) {
+			label.Dir = p.home[i]
+		}
+		for r, err := range b.Whole(t.Context(), label) {
 			if err != nil {
 				lines = append(lines, fmt.Sprintf("%d ended %s", i, engine.ClassOf(err)))
 				break
@@ -238,7 +322,7 @@ func TestIncrementalIsClean(t *testing.T) {
 			state, ran = p.buildAll(t, kept, 1+15*(step%2))
 			clean, _ := p.buildAll(t, newWorld(), 16-15*(step%2))
 			if state != clean {
-				t.Fatalf("seed %d, step %d: incremental\n%s\nclean\n%s\nof\n%s", seed, step, state, clean, p.text())
+				t.Fatalf("seed %d, step %d: incremental\n%s\nclean\n%s\nof\n%s", seed, step, state, clean, p.files())
 			}
 			for _, word := range strings.Fields(state) {
 				if _, class := classWords[word]; class {
@@ -253,7 +337,7 @@ func TestIncrementalIsClean(t *testing.T) {
 				t.Errorf("seed %d, step %d: built again\n%s\nbefore\n%s", seed, step, again, state)
 			}
 			if unkept := p.unkept(state); redone > unkept || free && ran > unkept {
-				t.Errorf("seed %d, step %d (free: %v): %d commands ran, then %d again, of which %d failures\n%s", seed, step, free, ran, redone, unkept, p.text())
+				t.Errorf("seed %d, step %d (free: %v): %d commands ran, then %d again, of which %d failures\n%s", seed, step, free, ran, redone, unkept, p.files())
 			}
 		}
 	}

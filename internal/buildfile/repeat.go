@@ -9,6 +9,7 @@ import (
 
 // declare runs through all packages: variables, then what targets are repeated for, so that references to them can be understood.
 func (w *Workspace) declare(diags *Diagnostics) {
+	w.resolveImports()
 	w.varFiles = w.readVarFiles(diags)
 	for _, dir := range sortedKeys(w.packages) {
 		w.packages[dir].resolveVariables()
@@ -23,8 +24,15 @@ func (w *Workspace) declare(diags *Diagnostics) {
 				t.fields = p.queryFields(t)
 			}
 		}
-		for _, t := range p.order {
-			p.compileRepetition(t)
+	}
+	for _, dir := range sortedKeys(w.packages) {
+		for _, t := range w.packages[dir].order {
+			w.packages[dir].describe(t)
+		}
+	}
+	for _, dir := range sortedKeys(w.packages) {
+		for _, t := range w.packages[dir].order {
+			w.packages[dir].compileRepetition(t)
 		}
 	}
 }

@@ -102,6 +102,8 @@ func FuzzLoad(f *testing.F) {
 	}
 	f.Add([]byte(`run "a" { command = [for k in [1]: k...] }`))
 	f.Add([]byte("locals {\n a = run[*]\n b = run.x[*].y[each.key]\n c = { (each.key) = 1 }\n}"))
+	f.Add([]byte("import \"me\" { from = \"//\" }\nrun \"a\" {\n for_each = import.me.b\n command = [import.me.a[each.key].out]\n}\nrun \"b\" { for_each = [import.me.b] }"))
+	f.Add([]byte("function \"f\" {\n params = [x]\n variadic = y\n result = [for x in y : f(x...)][x].y[each.key]\n}\nfunction \"g\" { result = f(run.a, g)[0] }\nrun \"a\" { for_each = f(run.a)[g()].x }"))
 	f.Add([]byte("run \"a\" {\n matrix = { (run.a) = 1 }\n for_each = local\n}"))
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, data []byte) {

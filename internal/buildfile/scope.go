@@ -42,6 +42,8 @@ type scope struct {
 	// spent is what the evaluation put together so far.
 	spent weight
 	over  hcl.Diagnostics
+	// calls are how many calls of functions are being evaluated, each inside the one before.
+	calls int
 
 	artifacts []engine.Artifact
 	// unusable is the first reference that had no usable result: it decides what a failed evaluation is. One that succeeds all the

@@ -79,6 +79,7 @@ func (w *Workspace) compileTargets(diags *Diagnostics) {
 		p.resolveSecrets()
 		p.resolvePools()
 		p.compileLocals()
+		p.compileFunctions()
 		for _, t := range p.order {
 			p.compileBody(t)
 		}
@@ -93,15 +94,9 @@ func (p *pkg) compileBody(t *target) {
 	slices.SortStableFunc(list, func(a, b *hclsyntax.Attribute) int { return rank(a) - rank(b) })
 	for _, a := range list {
 		switch a.Name {
-		case "for_each", "matrix":
+		case "for_each", "matrix", "description", "tags", "private":
 		case "where":
 			p.compileWhere(t, a)
-		case "description":
-			p.constAttr(a, unlessNull(func(v cty.Value) error { return decodeString(&t.description, v) }))
-		case "tags":
-			p.constAttr(a, unlessNull(func(v cty.Value) error { return decodeStrings(&t.tags, v) }))
-		case "private":
-			p.constAttr(a, unlessNull(func(v cty.Value) error { return decodeBool(&t.private, v) }))
 		default:
 			p.compileAttr(t, a)
 		}

@@ -1,15 +1,10 @@
 # count says how many words a text has.
-run "text" {
-  inputs  = ["//text/text.c"]
-  with    = ["//text/text.h"]
-  command = ["cc", "-O2", "-Wall", "-c", "text/text.c", "-o", "text.o"]
-  out     = "text.o"
-}
+import "root" { from = "//" }
 
 run "count" {
   inputs  = ["count.c"]
   with    = ["//text/text.h"]
-  command = ["cc", "-O2", "-Wall", "-Itext", "-o", "count", "count.c", run.text.out]
+  command = ["cc", "-O2", "-Wall", "-Itext", "-o", "count", "count.c", import.root.library.out]
   out     = "count"
 }
 

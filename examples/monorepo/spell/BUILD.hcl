@@ -1,11 +1,6 @@
 # spell names the words of a text that are not in its dictionary. The dictionary is C source that a program
 # writes, and that program is built first.
-run "text" {
-  inputs  = ["//text/text.c"]
-  with    = ["//text/text.h"]
-  command = ["cc", "-O2", "-Wall", "-c", "text/text.c", "-o", "text.o"]
-  out     = "text.o"
-}
+import "root" { from = "//" }
 
 run "generator" {
   inputs  = ["generate.c"]
@@ -22,7 +17,7 @@ run "dictionary" {
 run "spell" {
   inputs  = ["spell.c"]
   with    = ["//text/text.h"]
-  command = ["cc", "-O2", "-Wall", "-Itext", "-o", "spell", "spell.c", run.dictionary.out, run.text.out]
+  command = ["cc", "-O2", "-Wall", "-Itext", "-o", "spell", "spell.c", run.dictionary.out, import.root.library.out]
   out     = "spell"
 }
 
