@@ -337,3 +337,107 @@ func TestNarrowingBesideALostStore(t *testing.T) {
 		t.Errorf("%v, want what ended it", err)
 	}
 }
+
+// TestNamesOfInputsAreToldApart has files that are called as others are written.
+func TestNamesOfInputsAreToldApart(t *testing.T) {
+	for _, pair := range [][2]map[string]string{
+		{{"first/a": "!1"}, {"first/a*": "1"}},
+		{{"first/a": "->b"}, {"first/a -> b": "->b"}},
+		{{"first/a": "->b"}, {"first/a -> b": ""}},
+		{{"own.h": "!1"}, {"own.h": "1"}},
+	} {
+		var weak []engine.Key
+		for _, files := range pair {
+			c := newCompiler(t)
+			c.files = map[string]string{"main.c": "", "first/x": "", "second/x": "", "own.h": ""}
+			maps.Copy(c.files, files)
+			p, err := c.plan(compileRun)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n := p.Narrow.(*narrowing)
+			if err := n.prepare(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			weak = append(weak, n.weak.Sum())
+		}
+		if weak[0] == weak[1] {
+			t.Errorf("%q are taken for the same", pair)
+		}
+	}
+}
+
+// TestNarrowedResultsAreTakenBack has a result found for another run than the one that made it: if a toolchain turns out to have been changed, neither stays.
+func TestNarrowedResultsAreTakenBack(t *testing.T) {
+	c := newCompiler(t)
+	c.rt.Uses = &Uses{}
+	c.files = map[string]string{"main.c": "a", "first/a": "1", "first/b": "1", "second/x": "", "own.h": ""}
+	tree, err := cas.PutTree(t.Context(), c.rt.Store, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := compileRun
+	r.Toolchains = []engine.Toolchain{{Root: engine.Artifact{Kind: engine.TreeKind, Digest: tree, Tool: true}, Bin: "bin"}}
+	c.build(r)
+	c.files["first/b"] = "2"
+	if c.build(r) {
+		t.Fatal("it runs again")
+	}
+	p, err := c.plan(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(c.rt.Uses.Keys(tree), p.Action.Key()) {
+		t.Error("what was recorded under the second run's key would stay")
+	}
+}
+
+func TestPlacesOfADependency(t *testing.T) {
+	c := newCompiler(t)
+	c.files = map[string]string{
+		"main.c": "", "first/a": "", "first/dir/b": "", "first/l": "->dir", "first/out": "->../second/x", "second/a": "", "second/in": "->x", "second/x": "", "own.h": "",
+	}
+	all := "first own.h second"
+	for _, test := range []struct{ dep, want string }{
+		{"first/a", "first/a"},
+		{"./first//a", "first/a"},
+		{"first/dir/../a", "first/a"},
+		{"second/nowhere/../a", "first/a second/a"},
+		{"/build/work/first/a", "first/a"},
+		{"/build/work/first/dir/../a", "first/a"},
+		{"../../work/first/a", "first/a second/a"},
+		{"../first/a", "first/a"},
+		{"a", "first/a second/a"},
+		{"dir/b", "first/dir/b"},
+		{"b", "first/dir/b"},
+		{"made/b", "first/dir/b"},
+		{"first/l/b", "first/dir/b"},
+		{"first/l/../a", "first/a second/a"},
+		{"first/out", all},
+		{"second/in", "second"},
+		{"first", "first"},
+		{"first/dir", "first"},
+		{"first/dir/", "first"},
+		{".", all},
+		{"..", all},
+		{"/", all},
+		{"", all},
+		{"own.h", "own.h"},
+		{"own.h/a", "first/a second/a"},
+		{"main.c", ""},
+		{"/usr/first/include/a", ""},
+		{"/usr/include/own.h", "own.h"},
+		{"/usr/include/first", "first"},
+		{"first/gone", ""},
+	} {
+		p, err := c.plan(compileRun)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := p.Narrow.(*narrowing)
+		got, err := n.places(t.Context(), []string{test.dep})
+		if err != nil || strings.Join(got, " ") != test.want {
+			t.Errorf("%q: %q, %v, want %q", test.dep, got, err, test.want)
+		}
+	}
+}

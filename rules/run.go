@@ -73,7 +73,13 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	if c.Timeout == 0 {
 		c.Timeout = defaultRunTimeout
 	}
-	components := func(c *engine.Command) *engine.KeyBuilder { return c.Key(system, sortedPairs(r.Platform)) }
+	components := func(c *engine.Command) *engine.KeyBuilder {
+		b := c.Key(system, sortedPairs(r.Platform))
+		if r.Depfile != "" {
+			b.String("depfile", path.Clean(r.Depfile)) // which of the outs it is
+		}
+		return b
+	}
 	key := components(c)
 	p := &engine.Plan{
 		Action:  &runAction{rt: rt, command: c, key: key.Sum(), preimage: key, depfile: r.Depfile},
@@ -93,7 +99,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 		p.Reuse = func(*engine.Result) bool { return true }
 	}
 	if r.Depfile != "" && len(l.loose) > 0 {
-		p.Narrow = &narrowing{rt: rt, command: c, loose: l.loose, depfile: path.Clean(r.Depfile), components: components}
+		p.Narrow = &narrowing{rt: rt, command: c, key: p.Action.Key(), loose: l.loose, depfile: path.Clean(r.Depfile), components: components}
 	}
 	return p, nil
 }
