@@ -20,6 +20,9 @@ type attached struct {
 	bytes   int64
 }
 
+// attachedDir is where they lie.
+const attachedDir = "files"
+
 const (
 	maxAttached      = 200
 	maxAttachedBytes = 16 << 20
@@ -39,7 +42,7 @@ func (at *attached) link(ctx context.Context, a engine.Artifact) string {
 	if cas.CheckName(name) != nil {
 		name = "file"
 	}
-	dir := "files/" + a.Digest.Hex()[:16]
+	dir := attachedDir + "/" + a.Digest.Hex()[:16]
 	e := cas.Entry{Path: dir + "/" + name, Digest: a.Digest, Executable: a.Executable}
 	if _, ok := at.entries[e.Path]; !ok {
 		if len(at.entries) == maxAttached || at.bytes+a.Digest.Size > maxAttachedBytes || !at.has(ctx, a.Digest) {

@@ -67,9 +67,9 @@ const maxTemplate = 1 << 20
 
 // templates returns the user's own formats, and the digests of their texts.
 func (r *Collate) templates(ctx context.Context, rt *Runtime, dir string, others []reportFormat) (own []reportFormat, texts []cas.Digest, err error) {
-	taken := make(map[string]bool)
+	taken := []string{attachedDir + "/…"}
 	for _, f := range others {
-		taken[f.file] = true
+		taken = append(taken, f.file)
 	}
 	for _, in := range r.Template {
 		a, ok := in.Text.Single()
@@ -84,10 +84,15 @@ func (r *Collate) templates(ctx context.Context, rt *Runtime, dir string, others
 		switch {
 		case !inside(name) || strings.HasSuffix(name, "/") || path.Clean(name) != name:
 			return nil, nil, invalidf("template: %q is no file inside the report", name)
-		case taken[name]:
+		case slices.Contains(taken, name):
 			return nil, nil, invalidf("template: two files of the report are %s", name)
 		}
-		taken[name] = true
+		for _, other := range taken {
+			if strings.HasPrefix(other, name+"/") || strings.HasPrefix(name, other+"/") {
+				return nil, nil, invalidf("template: %s and %s can't be files of one report", name, other)
+			}
+		}
+		taken = append(taken, name)
 		text, err := cas.ReadAll(ctx, rt.Store, a.Digest, maxTemplate)
 		if err != nil {
 			return nil, nil, fmt.Errorf("template: %w", err)
@@ -96,7 +101,7 @@ func (r *Collate) templates(ctx context.Context, rt *Runtime, dir string, others
 		if err != nil {
 			return nil, nil, invalidf("template: %s", strings.TrimPrefix(err.Error(), "template: "))
 		}
-		own = append(own, reportFormat{name: "template", file: name, new: func(w io.Writer, _ *collateAction) report.Format { return t.To(w) }})
+		own = append(own, reportFormat{name: "template", file: name, new: func(w io.Writer, a *collateAction) report.Format { return t.To(w, a.ended) }})
 		texts = append(texts, a.Digest)
 	}
 	return own, texts, nil
@@ -179,6 +184,8 @@ type collateAction struct {
 	followed bool
 	// link returns the address of an artifact beside the page, "" if it has none; it is set while the report is written.
 	link func(engine.Artifact) string
+	// ended returns an error once nobody waits for the report any longer; it is set while that is written.
+	ended func() error
 	// digest is that of the rows in the order of their keys; order is that of the order in which they are shown, if it is not the
 	// usual one.
 	digest, order cas.Digest
@@ -244,6 +251,7 @@ func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.R
 			f.close()
 		}
 	}()
+	a.ended = ctx.Err
 	beside := newAttached(a.rt.Store)
 	a.link = func(f engine.Artifact) string { return beside.link(ctx, f) }
 	var formats []report.Format

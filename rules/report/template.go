@@ -12,7 +12,7 @@ import (
 // A Template is a file of a report that its user wrote, in the language of Go's templates. If its name ends in .html, everything that is put into it is
 // escaped for the place where it stands.
 type Template struct {
-	execute func(w io.Writer, data any) error
+	execute func(w io.Writer, data any, functions map[string]any) error
 }
 
 // ParseTemplate reads the text of a template for the file name.
@@ -20,18 +20,46 @@ func ParseTemplate(name, text string) (*Template, error) {
 	functions := map[string]any{
 		"markdown": EscapeMarkdown,
 		"json":     func(v any) string { return string(appendJSON(nil, v)) },
+		goOn:       func() (string, error) { return "", nil },
 	}
 	if strings.HasSuffix(name, ".html") {
 		delete(functions, "json") // in a script html/template does that itself
 		t, err := htmltemplate.New(name).Option("missingkey=error").Funcs(functions).Parse(text)
-		return &Template{func(w io.Writer, data any) error { return t.Execute(w, data) }}, err
+		if err != nil {
+			return nil, err
+		}
+		for _, part := range t.Templates() {
+			askBefore(part.Tree)
+		}
+		return &Template{func(w io.Writer, data any, functions map[string]any) error {
+			own, err := t.Clone()
+			if err != nil {
+				return err
+			}
+			return own.Funcs(functions).Execute(w, data)
+		}}, nil
 	}
 	t, err := template.New(name).Option("missingkey=error").Funcs(functions).Parse(text)
-	return &Template{func(w io.Writer, data any) error { return t.Execute(w, data) }}, err
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range t.Templates() {
+		askBefore(part.Tree)
+	}
+	return &Template{func(w io.Writer, data any, functions map[string]any) error {
+		own, err := t.Clone()
+		if err != nil {
+			return err
+		}
+		return own.Funcs(functions).Execute(w, data)
+	}}, nil
 }
 
-// To returns the format that writes what the template makes of a report.
-func (t *Template) To(w io.Writer) Format { return &templated{template: t, w: w} }
+// To returns the format that writes what the template makes of a report. A template may go on for as long as it likes; it ends at the latest when ended
+// returns an error, which is asked for at each turn of a loop.
+func (t *Template) To(w io.Writer, ended func() error) Format {
+	return &templated{template: t, w: w, ended: ended}
+}
 
 // A TemplateReport is what a template is about.
 type TemplateReport struct {
@@ -81,6 +109,7 @@ func (r *TemplateReport) Rows() (iter.Seq[*TemplateRow], error) {
 type templated struct {
 	template *Template
 	w        io.Writer
+	ended    func() error
 	head     *Head
 
 	asked   bool // for the rows
@@ -105,7 +134,7 @@ func (t *templated) Begin(h *Head) error {
 	}
 	t.next, t.abandon = iter.Pull(func(yield func(struct{}) bool) {
 		t.wait = func() bool { return yield(struct{}{}) }
-		t.err = t.template.execute(t.w, data)
+		t.err = t.template.execute(t.w, data, map[string]any{goOn: func() (string, error) { return "", t.ended() }})
 	})
 	return t.step()
 }
@@ -113,6 +142,9 @@ func (t *templated) Begin(h *Head) error {
 // step lets the template run until it wants a row, or ends.
 func (t *templated) step() error {
 	t.next()
+	if err := t.ended(); t.err != nil && err != nil {
+		return err
+	}
 	if errors.As(t.err, &template.ExecError{}) || errors.As(t.err, new(*htmltemplate.Error)) {
 		return &TemplateError{t.err}
 	}

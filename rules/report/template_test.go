@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"runtime"
 	"strings"
@@ -34,7 +35,7 @@ func expand(t *testing.T, name, text string) (string, error) {
 	}
 	h, rows := templateRows()
 	var out bytes.Buffer
-	err = Render(h, each(rows), parsed.To(&out))
+	err = Render(h, each(rows), parsed.To(&out, goesOn))
 	return out.String(), err
 }
 
@@ -93,10 +94,10 @@ func TestTemplateEndsWithItsReport(t *testing.T) {
 		h, rows := templateRows()
 		var out bytes.Buffer
 		var ended iter.Seq2[*Row, error] = func(yield func(*Row, error) bool) { _ = yield(rows[0], nil) && yield(nil, broken) }
-		if err := Render(h, ended, parsed.To(&out), parsed.To(&out)); !errors.Is(err, broken) {
+		if err := Render(h, ended, parsed.To(&out, goesOn), parsed.To(&out, goesOn)); !errors.Is(err, broken) {
 			t.Fatal(err)
 		}
-		if err := Render(h, each(rows), parsed.To(failing{}), parsed.To(&out)); !errors.Is(err, errFailing) {
+		if err := Render(h, each(rows), parsed.To(failing{}, goesOn), parsed.To(&out, goesOn)); !errors.Is(err, errFailing) {
 			t.Fatal(err)
 		}
 	}
@@ -119,7 +120,7 @@ func TestTemplateEscapesHostileNames(t *testing.T) {
 	}
 	h, rows := hostileRows()
 	var out bytes.Buffer
-	if err := Render(h, each(rows), parsed.To(&out)); err != nil {
+	if err := Render(h, each(rows), parsed.To(&out, goesOn)); err != nil {
 		t.Fatal(err)
 	}
 	for _, bad := range []string{"<script", "<img", "<b>", `" onmouseover`, "' autofocus"} {
@@ -129,5 +130,37 @@ func TestTemplateEscapesHostileNames(t *testing.T) {
 	}
 	if n := strings.Count(out.String(), "<p id="); n != len(rows) {
 		t.Error(fmt.Sprint(n, " rows, want ", len(rows)))
+	}
+}
+
+func goesOn() error { return nil }
+
+// TestTemplatesCanBeEnded has templates that would go on for years.
+func TestTemplatesCanBeEnded(t *testing.T) {
+	stop := errors.New("stop")
+	long := "{{range 1000000000}}{{range 1000000000}}"
+	for _, text := range []string{
+		long + "{{end}}{{end}}",
+		"{{range .Rows}}" + long + "{{end}}{{end}}{{end}}",
+		"{{range .Rows}}{{end}}{{if .Title}}{{with .Title}}" + long + "x{{end}}{{end}}{{end}}{{end}}",
+		"{{define `x`}}{{range .}}{{template `x` .}}{{template `x` .}}{{end}}{{end}}{{template `x` 1000000000}}",
+	} {
+		for _, name := range []string{"x.txt", "x.html"} {
+			parsed, err := ParseTemplate(name, text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, rows := templateRows()
+			turns := 0
+			ended := func() error {
+				if turns++; turns > 1000 {
+					return stop
+				}
+				return nil
+			}
+			if err := Render(h, each(rows), parsed.To(io.Discard, ended)); !errors.Is(err, stop) || errors.As(err, new(*TemplateError)) {
+				t.Errorf("%s %s: %v", name, text, err)
+			}
+		}
 	}
 }
