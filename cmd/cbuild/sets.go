@@ -137,5 +137,5 @@ func (c *cli) nothingLeft(args []string) {
 	if slices.Contains(args, setChanged) {
 		text = cmp.Or(text, "Nothing is out of date.")
 	}
-	fmt.Fprintln(c.stderr, text)
+	fmt.Fprintln(c.stderr, cmp.Or(text, "Nothing is left of what was asked for."))
 }

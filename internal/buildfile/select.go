@@ -100,7 +100,7 @@ func (w *Workspace) Select(patterns, exclude []string) ([]Selection, *Diagnostic
 			list = append(list, s)
 		}
 	}
-	if len(list) == 0 && !diags.HasErrors() && !slices.ContainsFunc(patterns, w.isSet) {
+	if len(list) == 0 && !diags.HasErrors() && !w.namesSet(patterns) {
 		detail := "There is no target in //" + w.Package + "."
 		if len(patterns) > 0 {
 			detail = "Nothing was asked for: the file names no target."
@@ -121,26 +121,59 @@ func (w *Workspace) expand(patterns []string, whole bool, diags *Diagnostics) (a
 			all = append(all, w.members(text, whole, diags)...)
 			continue
 		}
-		name, ok := strings.CutPrefix(text, "@")
-		if !ok || !strings.ContainsAny(name, "/.") {
+		if !isFile(text) {
 			all = append(all, text)
 			continue
 		}
-		if !filepath.IsAbs(name) {
-			name = filepath.Join(w.opts.Dir, name)
-		}
-		data, err := readBounded(name)
+		lines, err := w.linesOf(text)
 		if err != nil {
 			diags.plain("Cannot read "+text[1:], sentence(errAsPath(err)))
-			continue
 		}
-		for line := range strings.Lines(string(data)) {
-			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+		for _, line := range lines {
+			if w.isSet(line) {
+				all = append(all, w.members(line, whole, diags)...)
+			} else {
 				all = append(all, line)
 			}
 		}
 	}
 	return all
+}
+
+// isFile reports whether a pattern is a file with patterns.
+func isFile(pattern string) bool {
+	return strings.HasPrefix(pattern, "@") && strings.ContainsAny(pattern, "/.")
+}
+
+// linesOf returns the patterns in a file of patterns.
+func (w *Workspace) linesOf(file string) (all []string, err error) {
+	name := file[1:]
+	if !filepath.IsAbs(name) {
+		name = filepath.Join(w.opts.Dir, name)
+	}
+	data, err := readBounded(name)
+	for line := range strings.Lines(string(data)) {
+		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
+			all = append(all, line)
+		}
+	}
+	return all, err
+}
+
+// namesSet reports whether one of patterns is a set, or is in a file of patterns where one stands.
+func (w *Workspace) namesSet(patterns []string) bool {
+	for _, p := range patterns {
+		if w.isSet(p) {
+			return true
+		}
+		if !isFile(p) {
+			continue
+		}
+		if lines, _ := w.linesOf(p); slices.ContainsFunc(lines, w.isSet) {
+			return true
+		}
+	}
+	return false
 }
 
 // isSet reports whether a pattern is the name of a set.

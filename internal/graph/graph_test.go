@@ -158,7 +158,7 @@ func TestSelectSaysWhatIsWrong(t *testing.T) {
 func TestIsExpression(t *testing.T) {
 	for s, want := range map[string]bool{
 		"lib": false, "//dir/...": false, "tag:slow": false, "@failed": false, "@./my list.txt": false, "check[a (b)][c, d]": false, "": false,
-		"deps(lib)": true, "a + b": true, "(a)": true, "'a'": true, "(": true, "@failed + (a)": true, "check[a] - b": true,
+		"deps(lib)": true, "a + b": true, "(a)": true, "'a'": true, "(": true, "@failed + (a)": true, "@failed - lib": true, "@my list.txt": false, "@my - list/x.txt": true, "check[a] - b": true,
 	} {
 		if got := IsExpression(s); got != want {
 			t.Errorf("%q: %v", s, got)

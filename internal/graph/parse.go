@@ -16,7 +16,8 @@ const maxNested = 500
 func IsExpression(s string) bool {
 	tokens := lex(s)
 	if strings.HasPrefix(s, "@") && !strings.Contains(s, "(") {
-		return false
+		// The name of a file, which has a slash or a dot, or of a set.
+		return len(tokens) > 1 && !strings.ContainsAny(tokens[0].text, "/.") && tokens[1].kind == word && operators[tokens[1].text] != 0
 	}
 	return len(tokens) > 1 || len(tokens) == 1 && tokens[0].kind != word
 }
