@@ -143,7 +143,7 @@ func (b *Build) lookup(ctx context.Context, v *view, name string, p *Plan) (a *a
 	case r != nil && b.usable(p, r):
 		return &answer{result: r, conditions: p.Want, cached: CachedLocal}, "", nil
 	case r != nil:
-		reason = "the stored result is a " + r.Status.String()
+		reason = "the stored result is no pass (" + r.Status.String() + ")"
 	case b.opts.Explain != nil && p.mode == LookupNormal:
 		reason = cmp.Or(b.opts.Explain(v.node.target, name, p.Action), reason)
 	}

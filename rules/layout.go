@@ -176,7 +176,7 @@ func (l *layout) sorted() ([]engine.Mount, error) {
 	kinds := make(map[string]engine.Kind, len(mounts))
 	for _, m := range mounts {
 		if _, ok := kinds[m.Path]; ok {
-			return nil, invalidf("inputs: two of them stand at %s", m.Path)
+			return nil, invalidf("inputs: two of them stand at %s: name each, as in { for k, v in run.x : %q => v.out }", m.Path, path.Join(path.Dir(m.Path), "${k}"))
 		}
 		kinds[m.Path] = m.Kind
 		for dir := path.Dir(m.Path); dir != "."; dir = path.Dir(dir) {

@@ -94,7 +94,7 @@ type Pools []string
 // Common are the attributes of every rule that performs actions; none enters a key.
 type Common struct {
 	Timeout time.Duration `hcl:"timeout" key:"no" default:"run 10m, fetch and toolchain 5m" doc:"Longest time that an attempt may take. A condition of a stored timeout, not part of its key: raising it redoes only what hit it."`
-	Retries *int          `hcl:"retries" key:"no" default:"run 2, others 5" doc:"How often infrastructure trouble is retried, with growing pauses; Retry-After wins."`
+	Retries *int          `hcl:"retries" key:"no" default:"run 2, others 5" doc:"How often infrastructure trouble is retried, with growing pauses; Retry-After wins. A command that fails is none: if it may, its script tries again."`
 	CPU     int           `hcl:"cpu" key:"no" default:"1" doc:"How many of the -j slots it takes, and, if written, how many processors it may keep busy."`
 	Memory  Size          `hcl:"memory" key:"no" doc:"Memory that it may use with all its processes; that much is also set aside for it. Like timeout a condition, not part of the key."`
 	Pool    Pools         `hcl:"pool" key:"no" doc:"Pools of which it takes a slot and a turn each."`

@@ -110,7 +110,7 @@ func (c *dryCount) add(t *engine.Target, o *engine.Outcome) {
 		c.because("not all of its rows are known")
 	case errors.Is(o.Err, engine.ErrNotStored):
 		c.run++
-		c.because(strings.TrimPrefix(o.Err.Error(), engine.ErrNotStored.Error()+": "))
+		c.because(whyNotStored(o.Err))
 	default:
 		c.open++
 		c.because(strings.TrimPrefix(o.Err.Error(), "skipped: "))

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -56,14 +57,14 @@ func (e *explainer) print(t *engine.Target, name string, o *engine.Outcome) erro
 		return nil
 	}
 	preimage, stored := e.missing[name], o.Result != nil
-	if preimage == nil {
-		r, err := e.store.Stored(context.Background(), o.Key)
-		if err != nil {
-			return &statusError{exitTrouble, err}
-		}
-		if r != nil {
-			preimage = r.Preimage
-		}
+	switch r, err := e.store.Stored(context.Background(), o.Key); {
+	case err == nil && !stored:
+		fmt.Fprintf(out, "%s will run: %s\n", name, whyNotStored(o.Err)) // nothing differs from what is stored, which is of no use
+		return nil
+	case err == nil:
+		preimage = r.Preimage
+	case preimage == nil:
+		return &statusError{exitTrouble, err}
 	}
 	state := "will run"
 	if stored {
@@ -87,6 +88,11 @@ func (e *explainer) print(t *engine.Target, name string, o *engine.Outcome) erro
 	return nil
 }
 
+// whyNotStored returns the reason that stands in an error that wraps engine.ErrNotStored.
+func whyNotStored(err error) string {
+	return strings.TrimPrefix(err.Error(), engine.ErrNotStored.Error()+": ")
+}
+
 // differences compares what a key digests with what the instance's earlier key did.
 func (s *session) differences(t *engine.Target, name string, key engine.Key, preimage []byte) (changes []engine.Change, earlier engine.Key) {
 	before, ok := s.keys.Earlier(t.Label.String(), name, key)
@@ -100,8 +106,12 @@ func (s *session) differences(t *engine.Target, name string, key engine.Key, pre
 	return engine.Differences(r.Preimage, preimage), before
 }
 
-// reason says in a few words why an instance has no stored result; "" if nothing is known.
+// reason says in a few words why an instance has no stored result; "" if nothing is known, or if there is one that is of no use: why that is
+// so, the store knows.
 func (s *session) reason(t *engine.Target, name string, a engine.Action) string {
+	if _, err := s.store.Stored(context.Background(), a.Key()); err == nil {
+		return ""
+	}
 	changes, earlier := s.differences(t, name, a.Key(), a.Preimage())
 	switch {
 	case len(changes) == 1:

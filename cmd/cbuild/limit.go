@@ -23,6 +23,9 @@ func (s *session) limitQueries() {
 		return
 	}
 	s.runtime.Note, s.runtime.InOrder = note, !sample
+	if !slices.ContainsFunc(s.workspace.Targets, func(t *engine.Target) bool { return t.Query != nil }) {
+		s.notes.add("--limit and --sample take items of queries, and no target is a query: all is built. sample() takes some of any collection.")
+	}
 	for _, t := range s.workspace.Targets {
 		if all := t.Query; all != nil && sample {
 			t.Query = func(ctx context.Context, v engine.View) iter.Seq2[engine.Item, error] { return sampled(all(ctx, v), n) }

@@ -2,12 +2,15 @@ package main
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"cbuild/engine"
 	"cbuild/internal/buildfile"
 	"cbuild/internal/clock"
+	"cbuild/internal/graph"
+	"cbuild/internal/ui"
 )
 
 func (c *cli) updateCommand() *cobra.Command {
@@ -33,12 +36,16 @@ func (c *cli) update(args []string, dry bool) error {
 	if err != nil {
 		return err
 	}
-	if len(patterns) == 0 {
+	named := len(patterns) > 0
+	if !named {
 		patterns = []string{"//..."}
 	}
 	targets, diags := w.Resolve(patterns)
 	if err := c.report(diags); err != nil {
 		return err
+	}
+	if named && !slices.ContainsFunc(targets, asks) {
+		return asksNobody(w, patterns, targets)
 	}
 	s, err := c.open(w)
 	if err != nil {
@@ -48,7 +55,7 @@ func (c *cli) update(args []string, dry bool) error {
 	var asked []buildfile.Selection
 	var labels, all []engine.Label
 	for _, t := range targets {
-		if t.Rule == "query" || t.Rule == "fetch" || t.Rule == "toolchain" {
+		if asks(t) {
 			asked, labels = append(asked, buildfile.Selection{Target: t}), append(labels, t.Label)
 		}
 	}
@@ -59,6 +66,27 @@ func (c *cli) update(args []string, dry bool) error {
 	s.lock.Keep(all)
 	r := &run{session: s, selected: asked, began: clock.System.Elapsed()}
 	return r.update(dry)
+}
+
+// asks reports whether t is about what the outside world has.
+func asks(t *engine.Target) bool {
+	return t.Rule == "query" || t.Rule == "fetch" || t.Rule == "toolchain"
+}
+
+// asksNobody is the mistake of updating targets that only read what others asked for. It names these.
+func asksNobody(w *buildfile.Workspace, patterns []string, targets []*engine.Target) error {
+	g := graph.New(w.Targets)
+	var needed []string
+	for _, t := range w.Targets {
+		if asks(t) && slices.ContainsFunc(targets, func(from *engine.Target) bool { return g.Path(from, t) != nil }) {
+			needed = append(needed, t.Label.String())
+		}
+	}
+	what := fmt.Sprintf("nothing to update: no fetch, query or toolchain is named by %s", ui.ShellWords(patterns...))
+	if len(needed) > 0 {
+		what += "; it needs some: cbuild update " + ui.ShellWords(needed...)
+	}
+	return usagef("%s", what)
 }
 
 // update asks, and prints and writes the difference that it made. What a registry or server does not have is an answer like any other.
@@ -75,7 +103,7 @@ func (r *run) update(dry bool) error {
 		wants = append(wants, sel.Want())
 	}
 	r.perform(wants)
-	r.printDifference()
+	r.printDifference(wants)
 	r.problem(exitUsage, r.keepAnswers(dry))
 	r.failed = r.notAnswered(wants)
 	return r.tellFinished(r.finish())
@@ -90,9 +118,15 @@ func (r *run) notAnswered(wants []engine.Want) (n int) {
 	return n
 }
 
-func (r *run) printDifference() {
+// printDifference prints what changed. What was not asked to the end is not gone, as far as anybody knows.
+func (r *run) printDifference(wants []engine.Want) {
+	unknown := make(map[string]bool)
+	for _, w := range wants {
+		unknown[w.Label.String()] = r.notAnswered([]engine.Want{w}) > 0
+	}
 	for _, change := range r.lock.Diff() {
 		switch {
+		case change.After == "" && unknown[change.Target]:
 		case change.Before == "":
 			fmt.Fprintf(r.cli.stdout, "+ %s %s\n", change.Target, change.Request)
 		case change.After == "":

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -15,9 +16,9 @@ import (
 	"cbuild/engine"
 )
 
-// Advice says what may be done about a failure of t, given the end of its log; "" where there is nothing to say. If the log misses a file
-// that the package has, that is no input of t.
-func (w *Workspace) Advice(t *engine.Target, log []byte) string {
+// Advice says what may be done about a failure of an instance of t, given the end of its log; "" where there is nothing to say. If the log
+// misses a file that the package has, that is no input of it.
+func (w *Workspace) Advice(t *engine.Target, instance []string, log []byte) string {
 	src := w.byLabel[t.Label]
 	if src == nil || src.rule != "run" {
 		return ""
@@ -27,7 +28,7 @@ func (w *Workspace) Advice(t *engine.Target, log []byte) string {
 			continue
 		}
 		for _, word := range pathsIn(string(line)) {
-			if name := src.missed(word); name != "" {
+			if name := src.missed(instance, word); name != "" {
 				return fmt.Sprintf("%s exists in the package but is not an input of %s. Add with = [%q].", name, src.ref(), name)
 			}
 			if advice := w.beyond(src, word); advice != "" {
@@ -61,8 +62,12 @@ var missing = regexp.MustCompile(`(?i)no such file|cannot open|: not found|no ru
 
 var quoted = regexp.MustCompile("'([^']+)'|\"([^\"]+)\"|`([^`']+)[`']|‘([^’]+)’|“([^”]+)”")
 
+// position matches the place in a file at the beginning of a message. That file is there: it was read.
+var position = regexp.MustCompile(`^\S+:\d+(:\d+)?: `)
+
 // pathsIn returns what may be paths in a line of a message: what is in quotes or between colons, which may hold blanks, and then all words.
 func pathsIn(line string) (all []string) {
+	line = position.ReplaceAllString(line, "")
 	for _, m := range quoted.FindAllStringSubmatch(line, -1) {
 		all = append(all, strings.Join(m[1:], ""))
 	}
@@ -75,9 +80,9 @@ func pathsIn(line string) (all []string) {
 // notInPath reports whether r parts a path from what surrounds it in a message.
 func notInPath(r rune) bool { return strings.ContainsRune(" \t\r\n:;,'\"`‘’“”()[]<>", r) }
 
-// missed returns the path in the package of the file that a run of t, which said that there is no name, would find if it were an input; "" if
-// there is none.
-func (t *target) missed(name string) string {
+// missed returns the path in the package of the file that an instance of t, which said that there is no name, would find if it were an input;
+// "" if there is none.
+func (t *target) missed(instance []string, name string) string {
 	if path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), "..") || !strings.ContainsAny(name, "./") && len(name) < 2 {
 		return ""
 	}
@@ -86,17 +91,33 @@ func (t *target) missed(name string) string {
 	if info, err := t.pkg.ws.files.root.Stat(rel); err != nil || info.IsDir() || hidden(path.Base(name)) || t.pkg.ws.owner(rel) != t.pkg.dir {
 		return ""
 	}
-	covered := false
 	for _, at := range t.attrs {
-		if at.field.source {
-			literals(at.expr.Expression, func(in string, _ hcl.Range) {
-				in = path.Clean(in)
-				covered = covered || in == name || in == "." || strings.HasPrefix(name, in+"/")
-			})
+		if at.field.source && at.covers(t, instance, name) {
+			return "" // it is there, but the command looks elsewhere
 		}
 	}
-	if covered {
-		return "" // it is there, but the command looks elsewhere
-	}
 	return name
+}
+
+// covers reports whether the file is among the sources that at has for an instance of t, as far as that is known without the build.
+func (at *attribute) covers(t *target, instance []string, file string) (found bool) {
+	one := func(in string) {
+		in = path.Clean(in)
+		found = found || in == file || in == "." || strings.HasPrefix(file, in+"/")
+	}
+	literals(at.expr.Expression, func(in string, _ hcl.Range) { one(in) })
+	if at.fold != nil {
+		if v, err := at.fold.value(); err == nil {
+			sources(v, one)
+		}
+	} else if len(at.expr.uses) == 0 && len(t.axes) == 0 && len(instance) > 0 {
+		items := t.items[:min(len(t.items), maxChecked)]
+		if i := slices.IndexFunc(items, func(item engine.Item) bool { return item.Key == instance[0] }); i >= 0 {
+			v := reflect.New(at.field.typ).Elem()
+			if eachScope(noContext, t.pkg, t, nil, items[i]).decodeAttr(at, v) == nil {
+				sources(v, one)
+			}
+		}
+	}
+	return found
 }

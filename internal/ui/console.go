@@ -26,8 +26,8 @@ type ConsoleOptions struct {
 	Rewraps bool
 	// Log returns the log of a failure; it may be nil.
 	Log func(*engine.Outcome) []byte
-	// Advice says what may be done about a failure of a target with this log, "" if nothing; it may be nil.
-	Advice func(t *engine.Target, log []byte) string
+	// Advice says what may be done about a failure of an instance with this log, "" if nothing; it may be nil.
+	Advice func(t *engine.Target, instance []string, log []byte) string
 	// Asked reports whether an instance is among those that were asked for; nil means no. Of those it is told why they were skipped.
 	Asked func(engine.Event) bool
 	// Hosts says which hosts others wait for, and how long they will, a line for each; it may be nil.

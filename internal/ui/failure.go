@@ -86,7 +86,7 @@ func (c *Console) tail(e engine.Event) string {
 		b.WriteString("\n  │ " + clean(l))
 	}
 	if c.opts.Advice != nil {
-		if advice := c.opts.Advice(e.Target, data); advice != "" {
+		if advice := c.opts.Advice(e.Target, e.Instance, data); advice != "" {
 			b.WriteString("\n" + clean(advice))
 		}
 	}
