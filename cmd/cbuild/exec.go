@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -69,10 +70,28 @@ func (c *cli) exec(target string, args []string) error {
 	if err != nil {
 		return usagef("%w", err)
 	}
+	program = soleFile(program)
 	if info, err := os.Stat(program); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
 		return usagef("%s has no single output that can be executed", target)
 	}
 	sandbox.Leave()
 	syscall.Umask(c.umask)
 	return usagef("%s: %w", program, syscall.Exec(program, append([]string{program}, args...), os.Environ()))
+}
+
+// soleFile returns the only file at or below path, where an instance has folders named by its keys around it; "" if there is not one alone.
+func soleFile(path string) (file string) {
+	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			if file != "" {
+				return fs.ErrExist
+			}
+			file = p
+		}
+		return err
+	})
+	if err != nil {
+		return ""
+	}
+	return file
 }

@@ -176,6 +176,12 @@ func (c *compiler) suggestTarget(full string, sameName *target) string {
 	if sameName != nil {
 		return fmt.Sprintf("Did you mean %q, defined at %s?", sameName.ref(), where(sameName.rng))
 	}
+	rule, name, _ := strings.Cut(full, ".")
+	for _, dir := range sortedKeys(c.pkg.ws.packages) {
+		if t := c.pkg.ws.packages[dir].targets[name]; t != nil && t.rule == rule {
+			return fmt.Sprintf("It is a target of //%s. %s", dir, c.pkg.imported(t))
+		}
+	}
 	byRef := make(map[string]*target)
 	for _, t := range c.pkg.targets {
 		byRef[t.ref()] = t
@@ -183,6 +189,5 @@ func (c *compiler) suggestTarget(full string, sameName *target) string {
 	if s := nearest(full, mapKeys(byRef)); s != "" {
 		return fmt.Sprintf("Did you mean %q, defined at %s?", s, where(byRef[s].rng))
 	}
-	rule, name, _ := strings.Cut(full, ".")
 	return fmt.Sprintf("Declare it: %s %q {}.", rule, name)
 }

@@ -14,6 +14,8 @@ variable "n" { default = 3 }
 locals {
   twice = var.n * 2
   key   = each.key
+  flags = { debug = "-g", release = "-O2" }
+  many  = { for i in range(30) : "k${i}" => i }
 }
 run "part" {
   for_each = ["a", "b"]
@@ -49,6 +51,10 @@ func TestEvalWithoutTargets(t *testing.T) {
 		`run.prat["a"]`:            `Did you mean "run.part"`,
 		`file("g.txt")`:            `Did you mean "f.txt"?`,
 		`run.part["c"].out`:        "Unknown instance",
+		`local.flags["relase"]`:    "No attribute \"relase\"",
+		`local.flags.relase`:       `Did you mean "release"?`,
+		`local.flags["x"]`:         "There are debug, release.",
+		`local.many["other"]`:      "It has 30 others.",
 		strings.Repeat("(", 10000): "Too deeply nested",
 	} {
 		e, diags := w.Eval(expr)

@@ -164,3 +164,13 @@ func (p *pkg) describe(t *target) {
 		}
 	}
 }
+
+// imported says how p refers to t, a target of another package.
+func (p *pkg) imported(t *target) string {
+	for _, alias := range sortedKeys(p.imports) {
+		if p.imports[alias].pkg == t.pkg {
+			return fmt.Sprintf("Write import.%s.%s.", alias, t.label.Name)
+		}
+	}
+	return fmt.Sprintf("Import its package: import \"lib\" { from = \"//%s\" }, and write import.lib.%s.", t.pkg.dir, t.label.Name)
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -281,7 +282,7 @@ func (s *scope) advance(v engine.Value, st *step, ctx *hcl.EvalContext) (next en
 	case engine.Object:
 		next, ok = v[key]
 		if !ok {
-			return nil, false, failed(st.rng, fmt.Sprintf("No attribute %q", key), didYouMean(key, mapKeys(v), cmpOr(oneOf("There are", sortedKeys(v)), "The object is empty.")))
+			return nil, false, noAttribute(st.rng, key, sortedKeys(v))
 		}
 		return next, true, nil
 	case []engine.Value:
@@ -307,11 +308,18 @@ func follow(v cty.Value, steps []step, ctx *hcl.EvalContext) (cty.Value, hcl.Dia
 		st := &steps[i]
 		var diags hcl.Diagnostics
 		if st.expr == nil && !st.index {
-			v, diags = hcl.GetAttr(v, st.name, &st.rng)
+			if diags = lacks(v, st.name, st.rng); !diags.HasErrors() {
+				v, diags = hcl.GetAttr(v, st.name, &st.rng)
+			}
 		} else {
 			var k cty.Value
 			if k, diags = st.value(ctx); !diags.HasErrors() {
-				v, diags = hcl.Index(v, k, &st.rng)
+				if key, err := keyText(k); err == nil {
+					diags = lacks(v, key, st.rng)
+				}
+				if !diags.HasErrors() {
+					v, diags = hcl.Index(v, k, &st.rng)
+				}
 			}
 		}
 		if diags.HasErrors() {
@@ -320,6 +328,31 @@ func follow(v cty.Value, steps []step, ctx *hcl.EvalContext) (cty.Value, hcl.Dia
 	}
 	return v, nil
 }
+
+// lacks says so if v is an object or map without key: HCL names neither the key nor those that there are.
+func lacks(v cty.Value, key string, rng hcl.Range) hcl.Diagnostics {
+	ty := v.Type()
+	switch {
+	case v.IsMarked() || v.IsNull() || !v.IsKnown():
+		return nil
+	case ty.IsObjectType() && !ty.HasAttribute(key), ty.IsMapType() && v.HasIndex(cty.StringVal(key)).False():
+		return noAttribute(rng, key, sortedKeys(v.AsValueMap()))
+	}
+	return nil
+}
+
+func noAttribute(rng hcl.Range, key string, has []string) hcl.Diagnostics {
+	otherwise := "The object is empty."
+	if n := len(has); n > mostNamed {
+		otherwise = fmt.Sprintf("It has %d others.", n)
+	} else if n > 0 {
+		otherwise = oneOf("There are", has)
+	}
+	return failed(rng, fmt.Sprintf("No attribute %q", key), didYouMean(key, slices.Values(has), otherwise))
+}
+
+// mostNamed is how many members a message names.
+const mostNamed = 20
 
 func failed(rng hcl.Range, summary, detail string) hcl.Diagnostics {
 	return hcl.Diagnostics{{Severity: hcl.DiagError, Summary: summary, Detail: detail, Subject: &rng}}

@@ -109,6 +109,15 @@ func (p *pkg) checkSource(t *target, user, name string, rng hcl.Range) {
 		p.diags.addf(p.src, rng, "Input file does not exist", "%q is an out of %s, not a file of the package. Write %s.", name, other.ref(), outRef(other))
 		return
 	}
+	switch other := p.targetAt(name); {
+	case other == nil:
+	case other.pkg == p:
+		p.diags.addf(p.src, rng, "Input file does not exist", "%q is a target, not a file of the package. Write %s.", name, outRef(other))
+		return
+	default:
+		p.diags.addf(p.src, rng, "Input file does not exist", "%q is a target, not a file of the package. %s", name, p.imported(other))
+		return
+	}
 	detail := fmt.Sprintf("%s lists %q, but there is no such file in its package.", user, name)
 	if s := p.ws.files.near(p.dir, name); s != "" {
 		detail += fmt.Sprintf(" Did you mean %q?", s)
@@ -116,6 +125,20 @@ func (p *pkg) checkSource(t *target, user, name string, rng hcl.Range) {
 		detail += " A path from the workspace's root is written //DIR/FILE."
 	}
 	p.diags.add(p.src, rng, "Input file does not exist", detail)
+}
+
+// targetAt returns the target that name would be the label of on the command line, or nil.
+func (p *pkg) targetAt(name string) *target {
+	dir, name, ok := strings.Cut(name, ":")
+	if rest, rooted := strings.CutPrefix(dir, "//"); rooted {
+		p = p.ws.packages[rest]
+	} else if dir != "" {
+		return nil
+	}
+	if !ok || p == nil {
+		return nil
+	}
+	return p.targets[name]
 }
 
 // owner returns the package that the path rel of the workspace lies in, "" for the root.

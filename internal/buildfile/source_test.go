@@ -43,6 +43,11 @@ run "out" {
   inputs  = ["main.o", true ? "unsure" : "x", "quite-another"]
   command = ["cc"]
 }
+run "labels" {
+  inputs  = [":good", "//:object", "//sub:x", "//sub:none"]
+  command = ["cc"]
+}
+run "reader" { command = ["cc", run.x.out] }
 `
 	_, diags := Load(testOptions(write(t, map[string]string{
 		FileName: text, "src/main.c": "", "src/a.h": "", "lib.txt": "", "sub.txt": "", "sub/BUILD.hcl": "run \"x\" {\n command = [\"y\"]\n with = [\"//lib.txt\"]\n}\n", "sub/a.c": "",
@@ -63,5 +68,10 @@ run "out" {
 		`BUILD.hcl:34 Input file does not exist: run.out lists "unsure", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
 		`BUILD.hcl:34 Input file does not exist: "main.o" is an out of run.object, not a file of the package. Write run.object.out.`,
 		`BUILD.hcl:34 Input file does not exist: run.out lists "quite-another", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:38 Input file does not exist: ":good" is a target, not a file of the package. Write run.good.out.`,
+		`BUILD.hcl:38 Input file does not exist: "//:object" is a target, not a file of the package. Write run.object.out.`,
+		`BUILD.hcl:38 Input file does not exist: "//sub:x" is a target, not a file of the package. Import its package: import "lib" { from = "//sub" }, and write import.lib.x.`,
+		`BUILD.hcl:38 Input file does not exist: run.labels lists "//sub:none", but there is no such file in its package. A path from the workspace's root is written //DIR/FILE.`,
+		`BUILD.hcl:41 Unknown target run.x: It is a target of //sub. Import its package: import "lib" { from = "//sub" }, and write import.lib.x.`,
 	}, "\n"))
 }
