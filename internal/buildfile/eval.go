@@ -68,8 +68,10 @@ func (s *scope) blame(d *Diagnostic) *evalError {
 		e.cause = s.trouble
 	case s.stuck != nil:
 		e.cause = s.stuck
-	case s.unusable != nil:
-		e.cause = s.unusable
+	default:
+		if why := s.missed.cause(s, d); why != nil {
+			e.cause = why
+		}
 	}
 	if s.page != nil {
 		e.page = fmt.Sprintf("page %d, %s", s.page.Index, s.page.URL)
@@ -79,7 +81,7 @@ func (s *scope) blame(d *Diagnostic) *evalError {
 
 // eval evaluates e.
 func (s *scope) eval(e *expr) (cty.Value, *evalError) {
-	s.unusable = nil
+	s.missed = missed{}
 	v, diags := e.Value(s.ectx)
 	eerr := s.checked(e.src, e, diags)
 	switch {
@@ -148,7 +150,7 @@ func (s *scope) decodeAttr(at *attribute, dst reflect.Value) *evalError {
 		}
 		return nil
 	}
-	s.unusable = nil
+	s.missed = missed{}
 	var err error
 	if at.field.shape {
 		err = decodeShapeInto(s, dst, v)

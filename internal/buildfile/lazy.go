@@ -75,12 +75,12 @@ type tryNode struct{ *hclsyntax.FunctionCallExpr }
 
 func (n tryNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	s := scopeOf(ctx)
-	before := s.unusable
+	before := s.missed
 	var last *hcl.Diagnostic
 	for _, a := range n.Args {
 		v, diags := a.Value(ctx)
 		if !diags.HasErrors() {
-			s.unusable = before
+			s.missed = before
 			if n.Name == "can" {
 				v = cty.True
 			}
@@ -89,7 +89,7 @@ func (n tryNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 		last = firstError(diags)
 	}
 	if n.Name == "can" {
-		s.unusable = before
+		s.missed = before
 		return cty.False, nil
 	}
 	return cty.DynamicVal, failed(n.Range(), "Nothing to try", "None of its arguments has a value; the last one: "+last.Summary+": "+last.Detail)

@@ -46,9 +46,8 @@ type scope struct {
 	calls int
 
 	artifacts []engine.Artifact
-	// unusable is the first reference that had no usable result: it decides what a failed evaluation is. One that succeeds all the
-	// same is none the worse.
-	unusable *engine.SkippedError
+	// missed is what had no usable result: it decides what a failed evaluation is. One that succeeds all the same is none the worse.
+	missed missed
 	// stuck is the first reference that met trouble, and trouble the first error that is not about the expression, such as the end
 	// of ctx. Either ends the evaluation, whatever try() or a conditional makes of it: nobody knows what the value should be.
 	stuck   *engine.SkippedError
@@ -104,8 +103,8 @@ func (s *scope) skip(cause string, because error) error {
 	case s.stuck == nil && !s.perRow && sticks(because):
 		s.stuck = err
 	}
-	if s.unusable == nil {
-		s.unusable = err
+	if s.missed.first == nil {
+		s.missed.first = err
 	}
 	return err
 }
@@ -355,7 +354,8 @@ func (s *scope) tuple(list []engine.Value, need *need, raw bool) (cty.Value, err
 
 func (s *scope) object(o engine.Object, need *need, raw bool) (cty.Value, error) {
 	out := make(map[string]cty.Value, len(o))
-	for k, e := range o {
+	for _, k := range sortedKeys(o) {
+		e := o[k]
 		if !need.wants(k) {
 			continue
 		}
@@ -381,7 +381,12 @@ func (s *scope) instance(c *cell, need *need) (cty.Value, error) {
 		if !need.wants(name) {
 			continue
 		}
+		before := s.missed.first
 		v, err := s.read(c, name)
+		if why := s.missed.first; why != before { // nobody asked for it yet
+			s.missed.first = before
+			s.missed.lacks(c, name, why)
+		}
 		if s.trouble != nil {
 			return cty.NilVal, s.trouble
 		}
@@ -397,7 +402,7 @@ func (s *scope) instance(c *cell, need *need) (cty.Value, error) {
 
 func (s *scope) branch(b branch, need *need, raw bool) (cty.Value, error) {
 	out := make(map[string]cty.Value)
-	for key := range s.axisKeys(b) {
+	for _, key := range sortedKeys(s.axisKeys(b)) {
 		next, err := s.choose(b, key)
 		if err != nil {
 			return cty.NilVal, err

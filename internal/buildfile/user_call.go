@@ -9,8 +9,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
-
-	"cbuild/engine"
 )
 
 // A call of a function that a block declares is as if its result stood there. If an argument is a target or a stream, the result really is put
@@ -242,7 +240,7 @@ type frame struct {
 // An argument is what one came to, and the reference without a usable result in it, if any.
 type argument struct {
 	fixedNode
-	unusable *engine.SkippedError
+	missed missed
 }
 
 var frameType = cty.Capsule("frame", reflect.TypeFor[frame]())
@@ -323,16 +321,14 @@ func (f *frame) arg(i int) *argument {
 	if s.typing > 0 {
 		known = &f.known[1][i]
 	}
-	before := s.unusable
+	before := s.missed
 	if *known == nil {
-		s.unusable = nil
+		s.missed = missed{}
 		a := &argument{fixedNode: *fixed(f.args[i], f.ctx)}
-		a.unusable = s.unusable
+		a.missed = s.missed
 		*known = a
 	}
-	if s.unusable = before; before == nil {
-		s.unusable = (*known).unusable
-	}
+	s.missed = before.and((*known).missed)
 	return *known
 }
 
