@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -195,6 +196,24 @@ const (
 
 // ToolDir returns the token for the root of the n-th toolchain.
 func ToolDir(n int) string { return "\uFDD0tool" + string(rune('0'+n)) + "\uFDD1" }
+
+// legible replaces tokens, also those in what strconv.Quote wrote.
+var legible = func() *strings.Replacer {
+	var pairs []string
+	add := func(token, name string) {
+		quoted := strconv.Quote(token)
+		pairs = append(pairs, token, name, quoted[1:len(quoted)-1], name)
+	}
+	add(WorkDir, "$PWD")
+	add(ScriptPath, "script")
+	for n := range 64 {
+		add(ToolDir(n), "/tools/"+strconv.Itoa(n))
+	}
+	return strings.NewReplacer(pairs...)
+}()
+
+// Legible writes the tokens in text, which may be quoted, as people know what they stand for: $PWD, script, /tools/0.
+func Legible(text string) string { return legible.Replace(text) }
 
 // A Mount is something that an action finds in place when it starts.
 type Mount struct {

@@ -75,6 +75,7 @@ func components(preimage []byte) (values map[string]string, order []string) {
 
 // nameComponent moves what identifies one of several lines of a name from the value to the name.
 func nameComponent(name, value string) (string, string) {
+	value = Legible(value)
 	text, err := strconv.Unquote(value)
 	if err != nil {
 		if digest, rest, ok := strings.Cut(value, ":"); ok && len(rest) > 12 {

@@ -23,11 +23,14 @@ func TestDifferencesNameTheComponent(t *testing.T) {
 	}
 	base := command(func(*Command) {})
 	for want, after := range map[string][]byte{
-		`system: libc6 u9 → u10`:                            command(nil),
-		`env.EDITION "2021" → "2024"`:                       command(func(c *Command) { c.Env[0] = "EDITION=2024" }),
-		`env.NEW added: "1"`:                                command(func(c *Command) { c.Env = append(c.Env, "NEW=1") }),
-		`command[1] "-O2" → "-O3"`:                          command(func(c *Command) { c.Argv[1] = "-O3" }),
-		`command[1] removed: "-O2"`:                         command(func(c *Command) { c.Argv = c.Argv[:1] }),
+		`system: libc6 u9 → u10`:      command(nil),
+		`env.EDITION "2021" → "2024"`: command(func(c *Command) { c.Env[0] = "EDITION=2024" }),
+		`env.NEW added: "1"`:          command(func(c *Command) { c.Env = append(c.Env, "NEW=1") }),
+		`command[1] "-O2" → "-O3"`:    command(func(c *Command) { c.Argv[1] = "-O3" }),
+		`command[1] removed: "-O2"`:   command(func(c *Command) { c.Argv = c.Argv[:1] }),
+		`command[2] added: "$PWD/script /tools/12"`: command(func(c *Command) {
+			c.Argv = append(c.Argv, WorkDir+"/"+ScriptPath+" "+ToolDir(12))
+		}),
 		`input src/a.c b3:17762fddd969… → b3:10e5cf3d3c8a…`: command(func(c *Command) { c.Mounts[0].Digest = cas.Of([]byte("b")) }),
 	} {
 		changes := Differences(base, after)

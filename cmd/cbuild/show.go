@@ -172,7 +172,7 @@ func (e *explainer) components(name string, o *engine.Outcome) []string {
 			preimage = r.Preimage
 		}
 	}
-	return strings.FieldsFunc(string(preimage), func(r rune) bool { return r == '\n' })
+	return strings.FieldsFunc(engine.Legible(string(preimage)), func(r rune) bool { return r == '\n' })
 }
 
 func (s *shown) print(w io.Writer, asJSON bool) error {

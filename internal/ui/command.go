@@ -9,20 +9,15 @@ import (
 // Command shows a command that is about to be executed, as a shell would take it. Where it runs is written as $PWD, its script as
 // script.
 func (c *Console) Command(cmd *engine.Command) {
-	tokens := []string{engine.WorkDir, "$PWD", engine.ScriptPath, "script"}
-	for i := range cmd.Tools {
-		tokens = append(tokens, engine.ToolDir(i), "/tools/"+string(rune('0'+i)))
-	}
-	readable := strings.NewReplacer(tokens...)
 	words := make([]string, len(cmd.Argv))
 	for i, a := range cmd.Argv {
-		words[i] = readable.Replace(a)
+		words[i] = engine.Legible(a)
 	}
 	line := cmd.Name + ": " + ShellWords(words...)
 	if cmd.Dir != "" {
 		line += " (in " + cmd.Dir + ")"
 	}
-	script := strings.TrimRight(readable.Replace(cmd.Script), "\n")
+	script := strings.TrimRight(engine.Legible(cmd.Script), "\n")
 	if script != "" {
 		line += "\n  " + strings.ReplaceAll(script, "\n", "\n  ")
 	}
