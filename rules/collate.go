@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"cbuild/cas"
 	"cbuild/engine"
@@ -133,7 +134,7 @@ func (r *Collate) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Pla
 		}
 		return nil, err
 	}
-	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: append(formats, own...), templates: texts, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label, followed: followed}
+	a := &collateAction{rt: rt, head: &c.head, rows: c.rows, formats: append(formats, own...), templates: texts, out: out, evidence: c.evidence, of: c.labels(), self: self.Instance.Target.Label, followed: followed, timeout: r.Timeout}
 	if a.digest, a.order, err = c.seal(); err != nil {
 		return nil, err
 	}
@@ -182,6 +183,7 @@ type collateAction struct {
 	self engine.Label
 	// followed is set if a Growing closes the rows.
 	followed bool
+	timeout  time.Duration // for writing it; none if it is 0
 	// link returns the address of an artifact beside the page, "" if it has none; it is set while the report is written.
 	link func(engine.Artifact) string
 	// ended returns an error once nobody waits for the report any longer; it is set while that is written.
@@ -240,11 +242,25 @@ func (a *collateAction) builder() *engine.KeyBuilder {
 	return b
 }
 
-// Do writes the files of the report side by side, in one pass over the rows.
+// Do writes the report, in at most its timeout.
 func (a *collateAction) Do(ctx context.Context, _ func(engine.Event)) (*engine.Result, error) {
 	if !a.followed {
 		defer a.rows.close()
 	}
+	if a.timeout <= 0 {
+		return a.write(ctx)
+	}
+	bounded, cancel := context.WithTimeout(ctx, a.timeout)
+	defer cancel()
+	res, err := a.write(bounded)
+	if err != nil && bounded.Err() != nil && ctx.Err() == nil {
+		return nil, fmt.Errorf("report: not written after %v: %w", a.timeout, err)
+	}
+	return res, err
+}
+
+// write writes the files of the report side by side, in one pass over the rows.
+func (a *collateAction) write(ctx context.Context) (*engine.Result, error) {
 	var files []*scratch
 	defer func() {
 		for _, f := range files {

@@ -174,8 +174,22 @@ func (r *Run) command(l *layout, self Self) (*engine.Command, error) {
 		c.Stdout = path.Clean(r.Stdout)
 	}
 	c.Env, c.Tools = sortedPairs(env), l.tools
-	c.Mounts, err = l.sorted()
-	return c, err
+	if c.Mounts, err = l.sorted(); err != nil {
+		return nil, err
+	}
+	return c, outsBesideInputs(c)
+}
+
+// outsBesideInputs refuses files where inputs make a directory: no command could write them.
+func outsBesideInputs(c *engine.Command) error {
+	for _, o := range c.Outs {
+		for _, m := range c.Mounts {
+			if !o.Dir && (m.Path == o.Path && m.Kind == engine.TreeKind || strings.HasPrefix(m.Path, o.Path+"/")) {
+				return invalidf("out: no file can be %s, which is a directory with the input %s. Give it another name, or a trailing slash if it is to be the directory", o.Path, m.Path)
+			}
+		}
+	}
+	return nil
 }
 
 // program sets what is executed: the command, or the shell with the script and the variables for it.

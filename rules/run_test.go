@@ -257,6 +257,8 @@ func TestMistakesInRuns(t *testing.T) {
 		"neither":            {Run{}, "either command or script"},
 		"both":               {Run{Command: command("x"), Script: script("x")}, "either command or script"},
 		"two at one path":    {Run{Command: command("x"), Inputs: append(list(engine.Literal("a")), engine.Input{Dest: "a", Text: of(a)})}, "two of them stand at a"},
+		"out over inputs":    {Run{Command: command("x"), Inputs: list(engine.Literal("lua/lua.c")), Out: engine.OutSpec{Path: "lua"}}, "no file can be lua, which is a directory with the input lua/lua.c"},
+		"out over a tree":    {Run{Command: command("x"), Inputs: list(engine.Literal("src")), Stdout: "src"}, "no file can be src"},
 		"two of one name":    {Run{Command: command("x"), Inputs: []engine.Input{{Dest: "d/", Text: of(a)}, {Dest: "d/", Text: of(file("sub/a", "b"))}}}, "two of them stand at d/a"},
 		"inside a file":      {Run{Command: command("x"), Inputs: []engine.Input{{Dest: "d", Text: of(a)}, {Dest: "d-x", Text: of(a)}, {Dest: "d/x/y", Text: of(a)}}}, "stands inside the file d"},
 		"source outside":     {Run{Command: command("x"), Inputs: list(engine.Literal("../x"))}, "leaves its package"},
