@@ -254,6 +254,9 @@ func (w *Workspace) Validate() *Diagnostics {
 				if at.fold == nil {
 					continue
 				}
+				if at.expr.sources && w.runtime() == nil {
+					continue // it holds artifacts
+				}
 				if _, err := at.fold.value(); err != nil {
 					diags.list = append(diags.list, err.diagnostic())
 				}
