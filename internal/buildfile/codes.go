@@ -38,7 +38,6 @@ var codeTable = []codeRow{
 	{"E125", "Duplicate *", "Names are unique: of targets in a package, of axes, keys, variables and locals."},
 	{"E125", "Attribute redefined", "An attribute is set once."},
 	{"E126", "cbuild block outside the root", "The block cbuild belongs into the root of the workspace."},
-	{"E127", "* is not yet supported", "A later version of cbuild has it."},
 
 	{"E200", "Unknown attribute *", "A block, an instance, an item or a word such as host has no such attribute."},
 	{"E201", "Unknown target *", "No target has this name, or one of another rule has it."},
