@@ -154,6 +154,11 @@ func (i *importBlock) suggest(name string) string {
 
 // describe evaluates what a target says of itself, before others refer to it.
 func (p *pkg) describe(t *target) {
+	if t.call != nil {
+		if a := t.call.rule.block.Body.Attributes["description"]; a != nil {
+			t.description, _ = literalKey(a.Expr)
+		}
+	}
 	for _, a := range attributes(t.block.Body) {
 		switch a.Name {
 		case "description":

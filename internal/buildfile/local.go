@@ -23,6 +23,8 @@ type local struct {
 	param    *ruleParam
 	compiled *expr
 	open     bool
+	// varies is set if what stands for files in the value of the expression belongs to one evaluation.
+	varies bool
 
 	once   sync.Once
 	fixed  cty.Value
@@ -79,7 +81,7 @@ func (l *local) compile() *expr {
 	}
 	l.open = true
 	c := l.pkg.compile(l.attr.Expr, nil, l.title(), l.allow, false)
-	if l.word != "local" {
+	if l.varies = c.sources; l.word != "local" {
 		l.check(c)
 	}
 	l.compiled, l.open = c, false
@@ -121,14 +123,25 @@ func (l *local) value(s *scope) (cty.Value, hcl.Diagnostics) {
 	if over := s.broke(l.attr.SrcRange); over != nil {
 		return cty.DynamicVal, over
 	}
-	if l.compiled.constant() && !l.compiled.sources {
+	if l.compiled.constant() && !l.varies {
 		l.once.Do(func() {
-			l.fixed, l.diags = l.evaluate(newScope(noContext, l.pkg, nil, nil))
+			own := newScope(noContext, l.pkg, nil, nil)
+			l.fixed, l.diags = l.evaluate(own)
+			if !l.compiled.sources && !l.diags.HasErrors() {
+				l.fixed, l.diags = l.converted(own, l.fixed)
+			}
 			l.weight = weigh(l.fixed)
 		})
-		return l.spent(s, l.fixed, l.weight, l.diags)
+		v, diags := l.fixed, l.diags
+		if l.compiled.sources && !diags.HasErrors() {
+			v, diags = l.converted(s, v)
+		}
+		return l.spent(s, v, l.weight, diags)
 	}
 	v, diags := l.evaluate(s)
+	if !diags.HasErrors() {
+		v, diags = l.converted(s, v)
+	}
 	return l.spent(s, v, weigh(v), diags)
 }
 
@@ -138,9 +151,8 @@ func (l *local) evaluate(s *scope) (cty.Value, hcl.Diagnostics) {
 		if in := l.pkg.call; in != nil && s.pkg != l.pkg {
 			diags = calledAt(diags, in.target.rng, in.rule.block.Range())
 		}
-		return v, diags
 	}
-	return l.converted(s, v)
+	return v, diags
 }
 
 // converted returns v as what a parameter is.

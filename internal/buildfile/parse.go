@@ -272,7 +272,8 @@ func (p *pkg) unknownBlock(b *hclsyntax.Block) {
 	detail := didYouMean(b.Type, slices.Values(known), oneOf("A block is one of", known))
 	for _, dir := range sortedKeys(p.ws.packages) {
 		if p.ws.packages[dir].rules[b.Type] != nil {
-			detail = fmt.Sprintf("The package //%s declares this rule. Import it: import \"%s\" { from = \"//%s\", rules = [%q] }, each attribute on its own line.", dir, cmpOr(path.Base(dir), "root"), dir, b.Type)
+			alias := strings.Trim(path.Base(dir), ".")
+			detail = fmt.Sprintf("The package //%s declares this rule. Import it:\n  import %q {\n    from  = \"//%s\"\n    rules = [%q]\n  }", dir, cmpOr(alias, "root"), dir, b.Type)
 		}
 	}
 	p.diags.add(p.src, b.TypeRange, fmt.Sprintf("Unknown block %q", b.Type), detail)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -140,7 +141,7 @@ func (c *call) bind() {
 			if param.description != "" {
 				about = ": " + param.description
 			}
-			p.diags.addf(p.src, b.DefRange(), fmt.Sprintf("Missing attribute %q", param.name), "%s needs it%s. It is declared at %s.", article(c.rule.kind), sentenceEnd(about), where(param.block.TypeRange))
+			p.diags.addf(p.src, b.DefRange(), fmt.Sprintf("Missing attribute %q", param.name), "%s needs it%s. It is declared at %s.", article(c.rule.kind), strings.TrimRight(about, "."), where(param.block.TypeRange))
 			c.target.bad = true
 			continue
 		}
@@ -158,14 +159,6 @@ func (c *call) bind() {
 		c.target.bad = true
 	}
 	p.noBlocks(b)
-}
-
-// sentenceEnd is text without the full stop at its end.
-func sentenceEnd(text string) string {
-	for len(text) > 0 && text[len(text)-1] == '.' {
-		text = text[:len(text)-1]
-	}
-	return text
 }
 
 // open declares what is in the rule, for this call.

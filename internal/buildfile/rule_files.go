@@ -13,6 +13,9 @@ import (
 // sourceFiles returns the files that v names as a list of artifacts: paths are those of files of the package dir, and stand at them in a run, as if
 // they were written there.
 func (s *scope) sourceFiles(dir string, v cty.Value) (cty.Value, error) {
+	if s.typing > 0 {
+		return cty.DynamicVal, nil
+	}
 	list := []cty.Value{}
 	var add func(v cty.Value) error
 	add = func(v cty.Value) error {
