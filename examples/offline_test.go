@@ -162,6 +162,47 @@ func TestMonorepo(t *testing.T) {
 	}
 }
 
+// A rule that is written in HCL makes two programs in two packages: what both compile alike is compiled once, and an edit redoes what it
+// concerns, of the callers' files as of the rule.
+func TestCC(t *testing.T) {
+	needs(t, "cc")
+	w := newWorld(t)
+	w.copyAll("cc")
+	all, _ := w.run(binary, "//...")
+	if len(all) != 10 {
+		t.Errorf("%d instances", len(all))
+	}
+	keys := map[string]int{}
+	for _, e := range all {
+		if strings.HasSuffix(e.Target, "/object") {
+			keys[e.Key]++
+		}
+	}
+	if len(keys) != 3 {
+		t.Errorf("four objects, of which two are equal, have the keys %v", keys)
+	}
+	if got := w.read("cbuild-out/@greet/both/both.txt"); got != "Hello, world.\nGood day, everybody.\n" {
+		t.Errorf("the programs say %q", got)
+	}
+	again, _ := w.run(binary, "//...")
+	checkExecuted(t, again)
+
+	w.edit("greet/greet.c", "Good day", "Good evening")
+	all, _ = w.run(binary, "//...")
+	checkExecuted(t, all, "//greet:greet/object greet.c", "//greet:greet/link", "//greet:both")
+	w.edit("greet/BUILD.hcl", `["greet.c", "//say/say.c"]`, `concat(glob("*.c"), ["//say/say.c"])`)
+	all, _ = w.run(binary, "//...")
+	checkExecuted(t, all)
+	w.edit("rules/cc/BUILD.hcl", `default = ["-O2"]`, `default = ["-O1", "-g"]`)
+	all, stdout := w.run(binary, "//greet:greet")
+	checkExecuted(t, all, "//greet:greet/object greet.c", "//greet:greet/object say/say.c", "//greet:greet/link")
+	if stdout != "cbuild-out/@greet/greet/greet\n" {
+		t.Errorf("printed %q", stdout)
+	}
+	all, _ = w.run(binary, "//hello:hello")
+	checkExecuted(t, all, "//hello:hello/object hello.c", "//hello:hello/link") // what both compile is there
+}
+
 // Two axes with exclusions, compared side by side.
 func TestMatrix(t *testing.T) {
 	needs(t, "cc")

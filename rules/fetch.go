@@ -106,7 +106,7 @@ func localFiles(ctx context.Context, rt *Runtime, self Self, urls []string) (lef
 		if unescaped, err := url.PathUnescape(path); err == nil {
 			path = unescaped
 		}
-		file, err := rt.Sources.Source(ctx, self.Instance.Target.Label.Dir, path)
+		file, err := rt.Sources.Source(ctx, self.Dir, path)
 		switch {
 		case err == nil && file.Kind == engine.TreeKind:
 			return nil, nil, invalidf("url: %q is a directory: name it in inputs", u)

@@ -17,11 +17,16 @@ func (g *Group) Plan(context.Context, *Runtime, Self) (*engine.Plan, error) {
 	return &engine.Plan{Action: groupAction{}, Trivial: true}, nil
 }
 
-type groupAction struct{}
+// Outputs plans what publishes outs, which others made.
+func Outputs(outs []engine.Output) *engine.Plan {
+	return &engine.Plan{Action: groupAction{outs}, Trivial: true}
+}
+
+type groupAction struct{ outs []engine.Output }
 
 func (groupAction) Key() engine.Key  { return engine.Key{} }
 func (groupAction) Preimage() []byte { return nil }
 
-func (groupAction) Do(context.Context, func(engine.Event)) (*engine.Result, error) {
-	return &engine.Result{}, nil
+func (a groupAction) Do(context.Context, func(engine.Event)) (*engine.Result, error) {
+	return &engine.Result{Outs: a.outs}, nil
 }

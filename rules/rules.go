@@ -42,6 +42,10 @@ type Self struct {
 	View engine.View
 	// Where is file:line of the target, for messages.
 	Where string
+	// Dir is the package whose files its literal paths name: that in which the target is written.
+	Dir string
+	// Name is what the target is called where it is written.
+	Name string
 }
 
 // Rows is the stream that an attribute such as `rows` names: elements with their keys.

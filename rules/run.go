@@ -54,7 +54,7 @@ func (r *Run) Plan(ctx context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	if r.Depfile != "" && (!inside(r.Depfile) || path.Clean(r.Depfile) == ".") {
 		return nil, invalidf("depfile: %q is not inside the run's directory", r.Depfile)
 	}
-	l := &layout{ctx: ctx, rt: rt, dir: self.Instance.Target.Label.Dir, work: path.Clean(r.Dir)}
+	l := &layout{ctx: ctx, rt: rt, dir: self.Dir, work: path.Clean(r.Dir)}
 	if r.Dir != "" && !inside(r.Dir) {
 		return nil, invalidf("dir: %q is not inside the run's directory", r.Dir)
 	}

@@ -112,7 +112,7 @@ func command(words ...string) (texts []engine.Text) {
 }
 
 func (t *runTest) self() Self {
-	return Self{Instance: engine.Instance{Target: &engine.Target{Label: engine.Label{Dir: "pkg", Name: "try"}, Rule: "run"}}}
+	return Self{Dir: "pkg", Name: "try", Instance: engine.Instance{Target: &engine.Target{Label: engine.Label{Dir: "pkg", Name: "try"}, Rule: "run"}}}
 }
 
 func (t *runTest) plan(r Run) (*engine.Plan, error) { return r.Plan(t.Context(), t.rt, t.self()) }
@@ -240,7 +240,7 @@ func TestNoNamesInPaths(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := Self{Instance: engine.Instance{Target: &engine.Target{Label: engine.Label{Dir: "elsewhere", Name: "other"}, Rule: "run", Repeated: true}, Key: "k@v1", Axes: []string{"after"}}}
+	other := Self{Dir: "elsewhere", Name: "other", Instance: engine.Instance{Target: &engine.Target{Label: engine.Label{Dir: "elsewhere", Name: "other"}, Rule: "run", Repeated: true}, Key: "k@v1", Axes: []string{"after"}}}
 	two, err := r.Plan(t.Context(), rt.rt, other)
 	if err != nil || one.Action.Key() != two.Action.Key() {
 		t.Errorf("keys differ: %v\n%s\n%s", err, one.Action.Preimage(), two.Action.Preimage())

@@ -24,7 +24,7 @@ func (w *Write) Plan(_ context.Context, rt *Runtime, self Self) (*engine.Plan, e
 	}
 	name := w.Path
 	if name == "" {
-		name = self.Instance.Target.Label.Name
+		name = self.Name
 	}
 	name = path.Clean(name)
 	if !inside(name) || name == "." {

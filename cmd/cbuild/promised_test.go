@@ -40,10 +40,10 @@ func promised(t *testing.T) (all []promise) {
 // promisedBlocks lists the attributes of the blocks that are no targets, from the chapter on them.
 func promisedBlocks(t *testing.T, add func(name, word string)) {
 	n := 0
-	for _, row := range regexp.MustCompile("(?m)^\\| `(cbuild|variable|function|import)\\b.*$").FindAllStringSubmatch(docChapter(t, "blocks"), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(cbuild|variable|function|import|rule|param|output)\\b.*$").FindAllStringSubmatch(docChapter(t, "blocks"), -1) {
 		_, cells, _ := strings.Cut(row[0], " | ")
 		for _, m := range regexp.MustCompile("(?:^|[,;] )`([a-z]+)`").FindAllStringSubmatch(cells, -1) {
-			add("block "+row[1]+"."+m[1], `^`+row[1]+` [^\n]*\{(?:\n[^}\n][^\n]*)*?\s+`+m[1]+`\s*=`)
+			add("block "+row[1]+"."+m[1], `^ *`+row[1]+` [^\n]*\{(?:\n[^}\n][^\n]*)*?\s+`+m[1]+`\s*=`)
 			n++
 		}
 	}
@@ -86,7 +86,7 @@ func attributeNames(t reflect.Type) (names []string) {
 // promisedReferences lists what an expression may begin with, but for targets.
 func promisedReferences(add func(name, word string)) {
 	for _, name := range strings.Fields("each.key each.value matrix axis page.url page.key page.index page.status page.headers page.text page.json " +
-		"self.name self.out path.package path.work host.os host.arch var local import") {
+		"self.name self.out path.package path.work host.os host.arch var local import param rule.name") {
 		word := `\b` + regexp.QuoteMeta(name)
 		if !strings.Contains(name, ".") {
 			word += `\.[a-z]`

@@ -36,6 +36,10 @@ func (w *Workspace) finish(diags *Diagnostics) {
 // build makes the engine.Target of t.
 func (t *target) build() *engine.Target {
 	e := &engine.Target{Label: t.label, Rule: t.rule, Repeated: t.repeated, Axes: t.axes, Needs: t.engineNeeds()}
+	if t.call != nil {
+		e.Plan = t.planCall
+		return e
+	}
 	if t.rule == "query" {
 		e.Query = t.query
 		return e
@@ -81,7 +85,7 @@ func (t *target) wanted(ctx context.Context, v engine.View, i engine.Instance) (
 }
 
 func (t *target) self(v engine.View, i engine.Instance) rules.Self {
-	return rules.Self{Instance: i, View: v, Where: where(t.rng)}
+	return rules.Self{Instance: i, View: v, Where: where(t.rng), Dir: t.pkg.dir, Name: t.name}
 }
 
 // plan evaluates one instance and has its rule plan it.

@@ -38,7 +38,6 @@ var codeTable = []codeRow{
 	{"E125", "Duplicate *", "Names are unique: of targets in a package, of axes, keys, variables and locals."},
 	{"E125", "Attribute redefined", "An attribute is set once."},
 	{"E126", "cbuild block outside the root", "The block cbuild belongs into the root of the workspace."},
-	{"E127", "* is not yet supported", "A later version of cbuild has it."},
 
 	{"E200", "Unknown attribute *", "A block, an instance, an item or a word such as host has no such attribute."},
 	{"E201", "Unknown target *", "No target has this name, or one of another rule has it."},
@@ -48,6 +47,9 @@ var codeTable = []codeRow{
 	{"E129", "A pool bounds something", "A pool has a limit, a rate, or both."},
 	{"E129", "burst without rate", "burst says how many may begin at once where a rate bounds them."},
 	{"E222", "Unknown import *", "The package declares no such import."},
+	{"E223", "Unknown rule *", "The package declares no such rule."},
+	{"E224", "Unknown parameter *", "The rule declares no such parameter."},
+	{"E130", "Too many calls", "Rules that call others many times over would exhaust the memory."},
 	{"E220", "Unknown secret *", "The package declares no such secret."},
 	{"E204", "Unknown local *", "The package has no such local."},
 	{"E205", "Unknown function *", "There is no such function."},

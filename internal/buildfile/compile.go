@@ -31,13 +31,17 @@ type expr struct {
 	each *hcl.Range
 	// files is set if it reads files of the workspace.
 	files bool
+	// sources is set if it holds files that were passed to a rule: what stands for them belongs to one evaluation.
+	sources bool
+	// open is set if it mentions a parameter of a rule that nobody calls, which has no value.
+	open bool
 	// status is set if it mentions page.status, secret if it mentions a secret.
 	status, secret bool
 	bad            bool
 }
 
 // constant reports whether e has the same value in every evaluation.
-func (e *expr) constant() bool { return len(e.uses) == 0 && e.each == nil }
+func (e *expr) constant() bool { return len(e.uses) == 0 && e.each == nil && !e.open }
 
 // merge adds what a part of e depends on.
 func (e *expr) merge(part *expr, attr string, spine bool) {
@@ -49,6 +53,8 @@ func (e *expr) merge(part *expr, attr string, spine bool) {
 		e.each = part.each
 	}
 	e.files = e.files || part.files
+	e.sources = e.sources || part.sources
+	e.open = e.open || part.open
 	e.status = e.status || part.status
 	e.secret = e.secret || part.secret
 	e.bad = e.bad || part.bad
@@ -307,10 +313,9 @@ func (c *compiler) reference(e hclsyntax.Expression, root hcl.TraverseRoot, step
 	case "import":
 		return c.imported(e, root, steps, spine)
 	case "param", "rule":
-		c.mistake(root.SrcRange, root.Name+" is not yet supported", "This version of cbuild has no "+root.Name+" references.")
-		return e
+		return c.ruleRef(e, root, steps, spine)
 	}
-	if _, ok := c.pkg.ws.kinds[root.Name]; ok {
+	if _, ok := c.pkg.ws.kinds[root.Name]; ok || c.pkg.ruleNamed(root.Name) != nil {
 		return c.targetRef(e, root, steps, spine)
 	}
 	c.unknownRoot(root, steps)
@@ -323,13 +328,16 @@ func (c *compiler) unknownRoot(root hcl.TraverseRoot, steps []step) {
 			"${…} is evaluated by cbuild. For a variable of the shell write $${%s} or $%s.", root.Name, root.Name))
 		return
 	}
-	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "import", "path", "pool", "secret", "self"}, sortedKeys(c.pkg.ws.kinds)...)
+	roots := append([]string{"var", "local", "each", "matrix", "axis", "host", "import", "path", "pool", "secret", "self"}, append(sortedKeys(c.pkg.ws.kinds), c.pkg.ruleNames()...)...)
+	if c.pkg.call != nil {
+		roots = append(roots, "param", "rule")
+	}
 	if c.fn != nil {
 		roots = append(slices.Clone(c.fn.params), functionRoots...)
 	}
 	if len(steps) > 0 {
 		if name, ok := steps[0].word(); ok {
-			if t := c.pkg.targets[name]; t != nil {
+			if t := c.pkg.targetNamed(name); t != nil {
 				c.mistake(root.SrcRange, "Unknown target "+root.Name+"."+name, fmt.Sprintf("Did you mean %q?", t.ref()))
 				return
 			}
@@ -377,7 +385,7 @@ func (c *compiler) local(e hclsyntax.Expression, root hcl.TraverseRoot, steps []
 		c.mistake(root.SrcRange, "Incomplete reference", "Write local.NAME.")
 		return e
 	}
-	l := c.pkg.locals[name]
+	l := c.pkg.localNamed(name)
 	if l == nil {
 		c.mistake(steps[0].rng, "Unknown local "+name, didYouMean(name, mapKeys(c.pkg.locals), "Declare it in a locals block."))
 		return e
@@ -416,7 +424,7 @@ func (c *compiler) constant(e hclsyntax.Expression, root hcl.TraverseRoot, steps
 			c.mistake(root.SrcRange, "No self here", "self is the target around the expression.")
 			return e
 		}
-		members["name"] = c.t.label.Name
+		members["name"] = c.t.name
 	}
 	name, ok := firstWord(steps)
 	switch {

@@ -18,11 +18,16 @@ func collection(e hclsyntax.Expression) *target {
 			return e.target
 		}
 	case *localNode:
-		if len(e.steps) == 0 && e.local.compiled != nil {
+		if e.streams() {
 			return collection(e.local.compiled.Expression)
 		}
 	}
 	return nil
+}
+
+// streams reports whether n is all of what its expression is.
+func (n *localNode) streams() bool {
+	return len(n.steps) == 0 && n.local.compiled != nil && n.local.through()
 }
 
 // elementsOf returns the shape of the elements of the rewritten expression e, if it is a bare reference to a collection, or to a target that
@@ -46,7 +51,7 @@ func matrixOnly(e hclsyntax.Expression) *target {
 			return e.target
 		}
 	case *localNode:
-		if len(e.steps) == 0 && e.local.compiled != nil {
+		if e.streams() {
 			return matrixOnly(e.local.compiled.Expression)
 		}
 	}

@@ -81,8 +81,12 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 		return e
 	}
 	full := root.Name + "." + name
-	t := c.pkg.targets[name]
+	t := c.pkg.targetNamed(name)
 	if t == nil || t.rule != root.Name {
+		if c.pkg.missingRule(root.Name) {
+			c.out.bad = true
+			return e
+		}
 		c.mistake(hcl.RangeBetween(root.SrcRange, steps[0].rng), "Unknown target "+full, c.suggestTarget(full, t))
 		return e
 	}
@@ -91,6 +95,9 @@ func (c *compiler) targetRef(e hclsyntax.Expression, root hcl.TraverseRoot, step
 
 // target makes e a reference to t, called full, and what steps lead to from there.
 func (c *compiler) target(e hclsyntax.Expression, rng hcl.Range, t *target, full string, steps []step, spine bool) hclsyntax.Expression {
+	if t.call != nil {
+		return c.callRef(e, rng, t, full, steps, spine)
+	}
 	if !c.allow.targets {
 		c.mistake(rng, "No targets here", fmt.Sprintf("%q is evaluated before any target is.", c.attr))
 		return e
@@ -183,8 +190,12 @@ func (c *compiler) suggestTarget(full string, sameName *target) string {
 		}
 	}
 	byRef := make(map[string]*target)
-	for _, t := range c.pkg.targets {
-		byRef[t.ref()] = t
+	for p := c.pkg; p != nil; p = p.outer {
+		for name, t := range p.targets {
+			if name == t.name {
+				byRef[t.ref()] = t
+			}
+		}
 	}
 	if s := nearest(full, mapKeys(byRef)); s != "" {
 		return fmt.Sprintf("Did you mean %q, defined at %s?", s, where(byRef[s].rng))

@@ -44,6 +44,9 @@ func (p *pkg) defaultTarget(e hclsyntax.Expression) *target {
 		return targets[0]
 	}
 	c := p.compile(e, nil, "default", allow{targets: true}, false)
+	if all, ok := c.Expression.(*outputsNode); ok {
+		return all.target
+	}
 	n, ok := c.Expression.(*targetNode)
 	if !ok || len(n.steps) > 0 || n.key != nil {
 		if !c.bad {

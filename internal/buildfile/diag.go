@@ -23,6 +23,17 @@ type source struct {
 	name   string
 	data   []byte
 	blocks []span
+	// files are the sources of the workspace by their names, and call is where the rule is called, if this is about the block of a rule.
+	files map[string]*source
+	call  *callSite
+}
+
+// of returns the source that rng is in: what stands in one file may lead into another.
+func (s *source) of(rng hcl.Range) *source {
+	if s != nil && rng.Filename != s.name && s.files[rng.Filename] != nil {
+		return s.files[rng.Filename]
+	}
+	return s
 }
 
 // A span is where a block stands, and its title, as in `run "check"`.
@@ -92,14 +103,19 @@ func where(r hcl.Range) string { return r.Filename + ":" + strconv.Itoa(r.Start.
 func (d *Diagnostic) text(width int) string {
 	var b strings.Builder
 	b.WriteString(visible(d.Summary))
-	if d.src != nil {
-		fmt.Fprintf(&b, "\n  on %s line %d", visible(d.src.name), d.rng.Start.Line)
-		if t := d.src.title(d.rng.Start.Byte); t != "" {
+	word, src, rng := "on", d.src, d.rng
+	for src != nil {
+		fmt.Fprintf(&b, "\n  %s %s line %d", word, visible(src.name), rng.Start.Line)
+		if t := src.title(rng.Start.Byte); t != "" {
 			b.WriteString(", in " + visible(t))
 		}
 		b.WriteString(":\n")
-		prefix := fmt.Sprintf("  %d: ", d.rng.Start.Line)
-		b.WriteString(prefix + clip(visible(d.src.line(d.rng.Start.Line)), d.rng.Start.Column, width-len(prefix), width > 0))
+		prefix := fmt.Sprintf("  %d: ", rng.Start.Line)
+		b.WriteString(prefix + clip(visible(src.line(rng.Start.Line)), rng.Start.Column, width-len(prefix), width > 0))
+		if src.call == nil {
+			break
+		}
+		word, src, rng = "called on", src.call.src, src.call.rng
 	}
 	if d.Detail != "" {
 		b.WriteString("\n" + wrap(visible(d.Detail), width))
@@ -191,7 +207,7 @@ func (ds *Diagnostics) All() []*Diagnostic {
 	})
 	seen := make(map[string]bool)
 	return slices.DeleteFunc(list, func(d *Diagnostic) bool {
-		key := d.text(0)
+		key := d.Where() + "\n" + d.Summary + "\n" + d.Detail // the same mistake in several calls of a rule is one
 		had := seen[key]
 		seen[key] = true
 		return had
@@ -235,7 +251,7 @@ func (ds *Diagnostics) Error() string {
 }
 
 func (ds *Diagnostics) add(src *source, rng hcl.Range, summary, detail string) {
-	ds.list = append(ds.list, &Diagnostic{Summary: summary, Detail: detail, src: src, rng: rng})
+	ds.list = append(ds.list, &Diagnostic{Summary: summary, Detail: detail, src: src.of(rng), rng: rng})
 }
 
 func (ds *Diagnostics) addf(src *source, rng hcl.Range, summary, format string, args ...any) {
@@ -266,7 +282,7 @@ func (ds *Diagnostics) hcl(src *source, diags hcl.Diagnostics) {
 func fromHCL(src *source, d *hcl.Diagnostic) *Diagnostic {
 	r := &Diagnostic{Warning: d.Severity == hcl.DiagWarning, Summary: strings.TrimSuffix(d.Summary, "."), Detail: d.Detail}
 	if d.Subject != nil {
-		r.src, r.rng = src, *d.Subject
+		r.src, r.rng = src.of(*d.Subject), *d.Subject
 	}
 	return r
 }

@@ -57,7 +57,7 @@ func (e *evalError) outcome() error {
 
 // wrong says that the evaluation of something at rng failed.
 func (s *scope) wrong(src *source, rng hcl.Range, summary string, err error) *evalError {
-	return s.blame(&Diagnostic{Summary: summary, Detail: sentence(err), src: src, rng: rng})
+	return s.blame(&Diagnostic{Summary: summary, Detail: sentence(err), src: src.of(rng), rng: rng})
 }
 
 // blame decides what the failure d is: trouble, a reference without a usable result, or a mistake.

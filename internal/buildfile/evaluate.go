@@ -35,7 +35,7 @@ func (w *Workspace) Eval(text string) (*Evaluation, *Diagnostics) {
 		return nil, diags
 	}
 	p := *own
-	p.diags, p.src = diags, &source{name: evalName, data: []byte(text)}
+	p.diags, p.src = diags, &source{name: evalName, data: []byte(text), files: w.sources}
 	start := hcl.Range{Filename: evalName, Start: hcl.InitialPos, End: hcl.InitialPos}
 	if why := tooDeep(p.src.data); why != "" {
 		diags.add(p.src, start, "Too deeply nested", why)

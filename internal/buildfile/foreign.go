@@ -72,7 +72,9 @@ func textParts(e hclsyntax.Expression) (parts []hclsyntax.Expression) {
 			return e.Args
 		}
 	case *localNode:
-		return []hclsyntax.Expression{e.local.compiled.Expression}
+		if e.local.param == nil || !e.local.param.files {
+			return []hclsyntax.Expression{e.local.compiled.Expression}
+		}
 	}
 	return parts
 }

@@ -51,7 +51,7 @@ func (p *pkg) resolveImport(i *importBlock) {
 		case "from":
 			i.pkg = p.packageAt(a)
 		case "rules":
-			p.diags.add(p.src, a.NameRange, "The attribute \"rules\" is not yet supported", "This version of cbuild does not have it.")
+			defer i.importRules(p, a)
 		default:
 			p.unknownAttr(a, "An import", importAttrs)
 		}
@@ -145,14 +145,20 @@ func (i *importBlock) suggest(name string) string {
 	if _, rule := i.pkg.ws.kinds[name]; rule {
 		return fmt.Sprintf("A target of another package goes by its name, without %q: names are unique in a package.", name)
 	}
-	if near := nearest(name, mapKeys(i.pkg.targets)); near != "" {
+	known := slices.DeleteFunc(sortedKeys(i.pkg.targets), func(name string) bool { return strings.Contains(name, "/") }) // what is in calls of rules is read by their outputs
+	if near := nearest(name, slices.Values(known)); near != "" {
 		return fmt.Sprintf("Did you mean %q, defined at %s?", "import."+i.alias+"."+near, where(i.pkg.targets[near].rng))
 	}
-	return cmpOr(oneOf("The package //"+i.pkg.dir+" has", firstOf(sortedKeys(i.pkg.targets), 12)), "The package //"+i.pkg.dir+" has no targets.")
+	return cmpOr(oneOf("The package //"+i.pkg.dir+" has", firstOf(known, 12)), "The package //"+i.pkg.dir+" has no targets.")
 }
 
 // describe evaluates what a target says of itself, before others refer to it.
 func (p *pkg) describe(t *target) {
+	if t.call != nil {
+		if a := t.call.rule.block.Body.Attributes["description"]; a != nil {
+			t.description, _ = literalKey(a.Expr)
+		}
+	}
 	for _, a := range attributes(t.block.Body) {
 		switch a.Name {
 		case "description":

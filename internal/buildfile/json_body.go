@@ -51,21 +51,40 @@ func (c *jsonConverter) file(n *jsonNode) *hclsyntax.Body {
 		return body
 	}
 	for _, m := range n.members {
-		labels, known := c.labels(m.name.text)
-		switch {
-		case m.name.text == "//": // a comment
-		case !known:
-			body.Blocks = append(body.Blocks, &hclsyntax.Block{
-				Type: m.name.text, TypeRange: m.name.rng, OpenBraceRange: m.name.rng, CloseBraceRange: m.name.rng,
-				Body: &hclsyntax.Body{Attributes: hclsyntax.Attributes{}},
-			})
-		case labels == 0:
-			c.each(&m.jsonNode, func(n *jsonNode) { c.block(body, m.name.text, nil, m.name.rng, n) })
-		default:
-			c.each(&m.jsonNode, func(n *jsonNode) { c.labelled(body, m.name.text, n) })
+		if m.name.text != "//" { // a comment
+			c.blocks(body, m, false)
 		}
 	}
 	return body
+}
+
+// blocks converts the member m, which holds blocks of one type, in a rule if inner is set.
+func (c *jsonConverter) blocks(body *hclsyntax.Body, m jsonMember, inner bool) {
+	labels, known := c.labels(m.name.text)
+	if inner && (m.name.text == "param" || m.name.text == "output") {
+		labels, known = 1, true
+	}
+	switch {
+	case !known && !holdsBlocks(&m.jsonNode):
+		body.Blocks = append(body.Blocks, &hclsyntax.Block{
+			Type: m.name.text, TypeRange: m.name.rng, OpenBraceRange: m.name.rng, CloseBraceRange: m.name.rng,
+			Body: &hclsyntax.Body{Attributes: hclsyntax.Attributes{}},
+		})
+	case known && labels == 0:
+		c.each(&m.jsonNode, func(n *jsonNode) { c.block(body, m.name.text, nil, m.name.rng, n) })
+	default: // a rule that a block declares is called like those of cbuild
+		c.each(&m.jsonNode, func(n *jsonNode) { c.labelled(body, m.name, n) })
+	}
+}
+
+// holdsBlocks reports whether n is an object from names to objects.
+func holdsBlocks(n *jsonNode) bool {
+	for _, m := range n.members {
+		if m.kind != '{' && m.kind != '[' && m.name.text != "//" {
+			return false
+		}
+	}
+	return n.kind == '{' && len(n.members) > 0
 }
 
 // each calls f for n, or for its elements if it is an array.
@@ -80,7 +99,8 @@ func (c *jsonConverter) each(n *jsonNode, f func(*jsonNode)) {
 }
 
 // labelled converts an object from names to blocks.
-func (c *jsonConverter) labelled(body *hclsyntax.Body, blockType string, n *jsonNode) {
+func (c *jsonConverter) labelled(body *hclsyntax.Body, typeName *jsonNode, n *jsonNode) {
+	blockType := typeName.text
 	if n.kind != '{' {
 		c.mistake(n.rng, "Invalid "+blockType, fmt.Sprintf("Write {%q: {\"NAME\": {…}}}.", blockType))
 		return
@@ -110,12 +130,16 @@ func (c *jsonConverter) block(body *hclsyntax.Body, blockType string, label *jso
 		if m.name.text == "//" {
 			continue
 		}
+		if blockType == "rule" && m.name.text != "description" {
+			c.blocks(b.Body, m, true)
+			continue
+		}
 		if had := b.Body.Attributes[m.name.text]; had != nil {
 			c.mistake(m.name.rng, redefined, fmt.Sprintf("The attribute %q was already set at %s.", m.name.text, where(had.NameRange)))
 			continue
 		}
 		expr := c.expr(&m.jsonNode)
-		if blockType == "variable" && m.name.text == "type" && m.kind == '"' {
+		if (blockType == "variable" || blockType == "param") && m.name.text == "type" && m.kind == '"' {
 			expr = c.native(&m.jsonNode)
 		}
 		b.Body.Attributes[m.name.text] = &hclsyntax.Attribute{

@@ -20,10 +20,35 @@ variable "side" {
 variable "n" { default = 3 }
 locals { names = { for s in var.side : s => upper(s) } }
 query "q" { registry = "go" }
+function "known" {
+  params   = [items]
+  variadic = others
+  result   = { for k, v in items : k => v if v.url != null }
+}
+import "me" { from = "//" }
+rule "twice" {
+  description = "Two of each."
+  param "p" {
+    type    = list(string)
+    default = ["d"]
+  }
+  locals { names = { for p in param.p : p => "${p}!" } }
+  run "w" {
+    for_each = local.names
+    command  = [each.key, each.value, rule.name]
+  }
+  output "o" { value = run.w }
+}
+twice "call" { p = ["x"] }
+twice "preset" {}
 fetch "src" {
-  for_each = { for k, v in query.q : k => v if v.url != null }
+  for_each = known(query.q)
   url      = each.value.url
   unpack   = true
+}
+run "reader" {
+  for_each = twice.call.o
+  command  = [each.value.outcome, import.me.preset.o["d"].outcome]
 }
 run "use" {
   for_each    = fetch.src
@@ -43,15 +68,28 @@ const jsonText = `{
   },
   "locals": { "names": "${{ for s in var.side : s => upper(s) }}" },
   "query": { "q": { "registry": "go" } },
+  "function": { "known": { "params": ["items"], "variadic": "others", "result": "${{ for k, v in items : k => v if v.url != null }}" } },
+  "import": { "me": { "from": "//" } },
+  "rule": {
+    "twice": {
+      "description": "Two of each.",
+      "param": { "p": { "type": "list(string)", "default": ["d"] } },
+      "locals": { "names": "${{ for p in param.p : p => \"${p}!\" }}" },
+      "run": { "w": { "for_each": "${local.names}", "command": ["${each.key}", "${each.value}", "${rule.name}"] } },
+      "output": { "o": { "value": "${run.w}" } }
+    }
+  },
+  "twice": { "call": { "p": ["x"] }, "preset": {} },
   "fetch": {
     "src": {
       "//": "a comment",
-      "for_each": "${{ for k, v in query.q : k => v if v.url != null }}",
+      "for_each": "${known(query.q)}",
       "url": "${each.value.url}",
       "unpack": true
     }
   },
   "run": [{
+    "reader": { "for_each": "${twice.call.o}", "command": ["${each.value.outcome}", "${import.me.preset.o[\"d\"].outcome}"] },
     "use": {
       "for_each": "${fetch.src}",
       "matrix": { "side": "${local.names}", "n": [1, 2] },

@@ -96,6 +96,12 @@ type Workspace struct {
 	rt       atomic.Pointer[rules.Runtime]
 	read     func(ctx context.Context, rt *rules.Runtime, row *engine.Row, o *engine.Outcome, name string) (engine.Value, error)
 	defaults []*target
+	sources  map[string]*source
+	// opened are the calls of rules, of which there are calls.
+	opened []*pkg
+	// untold are the targets in rules that nobody calls.
+	untold []*target
+	calls  int
 	// hasDefaults is set if a cbuild block names them.
 	hasDefaults bool
 }
@@ -115,6 +121,16 @@ type pkg struct {
 	pools     map[string]*pool
 	functions map[string]*userFunction
 	imports   map[string]*importBlock
+	// rules are its own, importedRules those that imports take into scope; missingRules are not there because of a mistake that was told.
+	rules, importedRules map[string]*userRule
+	missingRules         map[string]bool
+	// pending are the blocks whose types are no words of the language: calls of rules, once these are known.
+	pending []*hclsyntax.Block
+	// outer is set for what is in a call of a rule: there are the names of the package where the rule is written, beside its own.
+	outer *pkg
+	call  *call
+	// untold is set for what is in a rule that nobody calls: it is compiled for its mistakes, and is in no package.
+	untold bool
 	// calling are the functions that are being compiled, each because the one before calls it.
 	calling []*userFunction
 	targets map[string]*target
@@ -135,7 +151,7 @@ func Load(opts Options) (*Workspace, *Diagnostics) {
 	}
 	w := &Workspace{
 		opts: opts, packages: make(map[string]*pkg), byLabel: make(map[engine.Label]*target), read: opts.Read,
-		kinds: make(map[string]*kind), reads: make(map[string][]string),
+		kinds: make(map[string]*kind), sources: make(map[string]*source), reads: make(map[string][]string),
 		host: map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH},
 	}
 	if w.read == nil {

@@ -54,7 +54,7 @@ func (n *constNode) Value(ctx *hcl.EvalContext) (cty.Value, hcl.Diagnostics) {
 	return follow(n.value, n.steps, ctx)
 }
 
-// A localNode is a reference to a local, which is evaluated in the scope of its user.
+// A localNode is a reference to a local, or to a parameter or an output of a rule, which is evaluated in the scope of its user.
 type localNode struct {
 	hclsyntax.Expression
 	local *local

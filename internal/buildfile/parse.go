@@ -18,8 +18,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
-
-	"cbuild/engine"
 )
 
 // maxFile is the largest BUILD.hcl in bytes, maxDepth how deep brackets may nest, and maxChain how long an expression may be in
@@ -134,11 +132,12 @@ func (w *Workspace) readPackage(dir, name string, diags *Diagnostics) {
 		return
 	}
 	p := &pkg{
-		ws: w, dir: dir, diags: diags, src: &source{name: rel, data: data},
+		ws: w, dir: dir, diags: diags, src: &source{name: rel, data: data, files: w.sources},
 		variables: make(map[string]*variable), locals: make(map[string]*local), secrets: make(map[string]*secret), pools: make(map[string]*pool),
-		functions: make(map[string]*userFunction), imports: make(map[string]*importBlock), targets: make(map[string]*target),
+		functions: make(map[string]*userFunction), imports: make(map[string]*importBlock), rules: make(map[string]*userRule), importedRules: make(map[string]*userRule),
+		missingRules: make(map[string]bool), targets: make(map[string]*target),
 	}
-	w.packages[dir] = p
+	w.packages[dir], w.sources[rel] = p, p.src
 	start := hcl.Range{Filename: rel, Start: hcl.InitialPos, End: hcl.InitialPos}
 	switch {
 	case err != nil:
@@ -194,7 +193,7 @@ func (w *Workspace) blockLabels(blockType string) (n int, known bool) {
 	switch {
 	case blockType == "cbuild" || blockType == "locals":
 		return 0, true
-	case rule || slices.Contains([]string{"variable", "secret", "pool", "function", "import"}, blockType) || slices.Contains(laterBlocks, blockType):
+	case rule || slices.Contains([]string{"variable", "secret", "pool", "function", "import", "rule"}, blockType):
 		return 1, true
 	}
 	return 0, false
@@ -219,8 +218,6 @@ func markRange(s *source) hcl.Range {
 	}
 	return r
 }
-
-var laterBlocks = []string{"rule"}
 
 // declare notes what body declares.
 func (p *pkg) declare(body *hclsyntax.Body) {
@@ -259,12 +256,27 @@ func (p *pkg) declareBlock(b *hclsyntax.Block) {
 		p.declareFunction(b)
 	case isRule:
 		p.declareTarget(b)
-	case slices.Contains(laterBlocks, b.Type):
-		p.diags.add(p.src, b.TypeRange, fmt.Sprintf("The block %q is not yet supported", b.Type), "This version of cbuild does not have it.")
+	case b.Type == "rule":
+		p.declareRule(b)
 	default:
-		known := append(append([]string{"cbuild", "variable", "locals", "function", "import", "secret", "pool"}, sortedKeys(p.ws.kinds)...), laterBlocks...)
-		p.diags.add(p.src, b.TypeRange, fmt.Sprintf("Unknown block %q", b.Type), didYouMean(b.Type, slices.Values(known), oneOf("A block is one of", known)))
+		p.pending = append(p.pending, b)
 	}
+}
+
+// unknownBlock reports a block whose type is neither a word of the language nor a rule.
+func (p *pkg) unknownBlock(b *hclsyntax.Block) {
+	if p.missingRule(b.Type) {
+		return
+	}
+	known := slices.Concat([]string{"cbuild", "variable", "locals", "function", "import", "rule", "secret", "pool"}, sortedKeys(p.ws.kinds), p.ruleNames())
+	detail := didYouMean(b.Type, slices.Values(known), oneOf("A block is one of", known))
+	for _, dir := range sortedKeys(p.ws.packages) {
+		if p.ws.packages[dir].rules[b.Type] != nil {
+			alias := strings.Trim(path.Base(dir), ".")
+			detail = fmt.Sprintf("The package //%s declares this rule. Import it:\n  import %q {\n    from  = \"//%s\"\n    rules = [%q]\n  }", dir, cmpOr(alias, "root"), dir, b.Type)
+		}
+	}
+	p.diags.add(p.src, b.TypeRange, fmt.Sprintf("Unknown block %q", b.Type), detail)
 }
 
 // labelled returns the one label of b, checked.
@@ -365,7 +377,7 @@ func attributes(body *hclsyntax.Body) []*hclsyntax.Attribute {
 // constAttr evaluates an attribute that may mention neither each nor targets, and gives its value to use.
 func (p *pkg) constAttr(a *hclsyntax.Attribute, use func(cty.Value) error) {
 	e := p.compile(a.Expr, nil, a.Name, allow{}, false)
-	if e.bad || p.broken {
+	if e.bad || e.open || p.broken {
 		return
 	}
 	v, eerr := newScope(noContext, p, nil, nil).eval(e)
@@ -395,24 +407,22 @@ var verbs = []string{
 }
 
 func (p *pkg) declareTarget(b *hclsyntax.Block) {
-	name, ok := p.labelled(b)
 	p.noBlocks(b)
-	if !ok {
-		return
-	}
-	if had := p.targets[name]; had != nil {
-		p.diags.addf(p.src, b.LabelRanges[0], "Duplicate target", "%q is already defined as %s at %s. Target names are unique in a package, whatever their rule, so that //%s:%s means one thing.",
-			name, had.ref(), where(had.rng), p.dir, name)
-		return
-	}
-	if slices.Contains(verbs, name) {
+	t := p.newTarget(b, "")
+	if t != nil && slices.Contains(verbs, t.name) {
 		p.diags.list = append(p.diags.list, &Diagnostic{
-			Warning: true, Summary: fmt.Sprintf("The target %q is named like a command", name), src: p.src, rng: b.LabelRanges[0],
-			Detail: fmt.Sprintf("On the command line write :%s for the target.", name),
+			Warning: true, Summary: fmt.Sprintf("The target %q is named like a command", t.name), src: p.src, rng: b.LabelRanges[0],
+			Detail: fmt.Sprintf("On the command line write :%s for the target.", t.name),
 		})
 	}
-	t := &target{pkg: p, rule: b.Type, kind: p.ws.kinds[b.Type], label: engine.Label{Dir: p.dir, Name: name}, rng: b.DefRange(), block: b}
-	p.targets[name] = t
-	p.order = append(p.order, t)
-	p.ws.byLabel[t.label] = t
+}
+
+// targetNamed returns the target that RULE.NAME is in p: in a rule, that of the rule, else that of its package.
+func (p *pkg) targetNamed(name string) *target {
+	for q := p; q != nil; q = q.outer {
+		if t := q.targets[name]; t != nil {
+			return t
+		}
+	}
+	return nil
 }

@@ -25,6 +25,8 @@ type program struct {
 	// home are the packages of the targets, "" or "sub", and at is where one is being written.
 	home []string
 	at   string
+	// wrapped are the targets, if they are not repeated, that a rule of the first package makes.
+	wrapped []bool
 	// calls is set where what is read of others is written as calls of functions.
 	calls bool
 }
@@ -81,6 +83,7 @@ func newProgram(rng *rand.Rand) *program {
 	for i := range 4 + rng.IntN(6) {
 		p.names = append(p.names, fmt.Sprintf("t%d", i))
 		p.salt = append(p.salt, rng.IntN(3))
+		p.wrapped = append(p.wrapped, rng.IntN(2) == 0)
 		p.home = append(p.home, []string{"", "sub"}[rng.IntN(4)/3])
 		t := randomTarget{list: -1, over: -1, where: max(0, rng.IntN(5)-1), matrix: rng.IntN(3) == 0, fails: rng.IntN(6) == 0, allow: rng.IntN(2) == 0}
 		switch k := rng.IntN(4); {
@@ -100,7 +103,10 @@ func newProgram(rng *rand.Rand) *program {
 // edit changes something; free reports whether nothing has to be executed for that.
 func (p *program) edit() (free bool) {
 	i := p.rng.IntN(len(p.targets))
-	switch p.rng.IntN(10) {
+	switch p.rng.IntN(11) {
+	case 10: // a call of a rule is as if its targets stood there
+		p.wrapped[i] = !p.wrapped[i]
+		return true
 	case 9: // the package is part of a name
 		p.home[i] = []string{"", "sub"}[p.rng.IntN(2)]
 		return true
@@ -133,11 +139,37 @@ func (p *program) edit() (free bool) {
 
 // ref writes the reference to target i.
 func (p *program) ref(i int) string {
-	if p.home[i] != p.at {
-		return "import.other." + p.names[i]
+	name := p.names[i]
+	if p.wraps(i) {
+		name += ".it"
 	}
-	return "run." + p.names[i]
+	switch {
+	case p.home[i] != p.at:
+		return "import.other." + name
+	case p.wraps(i):
+		return "wrapped." + name
+	}
+	return "run." + name
 }
+
+// wraps reports whether target i is made by a rule.
+func (p *program) wraps(i int) bool {
+	return p.wrapped[i] && !p.targets[i].hasEach && !p.targets[i].matrix
+}
+
+// wrapping is the rule.
+const wrapping = `
+rule "wrapped" {
+  param "words" { type = any }
+  param "allow" { type = bool }
+  run "r" {
+    command       = param.words
+    out           = "o"
+    allow_failure = param.allow
+  }
+  output "it" { value = run.r }
+}
+`
 
 // read writes an expression that reads target i in one of five ways; each is set where there is an each.key.
 func (p *program) read(i, mode int, each bool) string {
@@ -187,7 +219,11 @@ func (p *program) files() map[string]string {
 		p.at = dir
 		var b strings.Builder
 		fmt.Fprint(&b, p.comment, functions)
-		fmt.Fprintf(&b, "import \"other\" { from = %q }\n", other)
+		if dir == "" {
+			fmt.Fprintf(&b, "%simport \"other\" { from = %q }\n", wrapping, other)
+		} else {
+			fmt.Fprintf(&b, "import \"other\" {\n  from = %q\n  rules = [\"wrapped\"]\n}\n", other)
+		}
 		b.WriteString("locals {\n")
 		for i, l := range p.lists {
 			fmt.Fprintf(&b, "  l%d = %s\n", i, quoteAll(l))
@@ -208,7 +244,11 @@ func (p *program) files() map[string]string {
 
 func (p *program) write(b *strings.Builder, i int) {
 	t := &p.targets[i]
-	fmt.Fprintf(b, "run %q {\n", p.names[i])
+	kind := "run"
+	if p.wraps(i) {
+		kind = "wrapped"
+	}
+	fmt.Fprintf(b, "%s %q {\n", kind, p.names[i])
 	switch {
 	case t.list >= 0:
 		fmt.Fprintf(b, "  for_each = local.l%d\n", t.list)
@@ -240,6 +280,10 @@ func (p *program) write(b *strings.Builder, i int) {
 	}
 	for j, r := range t.reads {
 		command = append(command, p.read(r, t.mode[j], t.hasEach))
+	}
+	if p.wraps(i) {
+		fmt.Fprintf(b, "  words = [%s]\n  allow = %v\n}\n", strings.Join(command, ", "), t.allow)
+		return
 	}
 	fmt.Fprintf(b, "  command = [%s]\n  out = \"o\"\n  allow_failure = %v\n}\n", strings.Join(command, ", "), t.allow)
 }
@@ -281,6 +325,9 @@ func (p *program) buildAll(t *testing.T, o world, jobs int) (state string, ran i
 		label := engine.Label{Name: name}
 		if i < len(p.home) {
 			label.Dir = p.home[i]
+			if p.wraps(i) {
+				label.Name += "/r"
+			}
 		}
 		for r, err := range b.Whole(t.Context(), label) {
 			if err != nil {

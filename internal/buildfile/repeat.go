@@ -10,31 +10,46 @@ import (
 // declare runs through all packages: variables, then what targets are repeated for, so that references to them can be understood.
 func (w *Workspace) declare(diags *Diagnostics) {
 	w.resolveImports()
+	w.expandCalls()
 	w.varFiles = w.readVarFiles(diags)
 	for _, dir := range sortedKeys(w.packages) {
 		w.packages[dir].resolveVariables()
 	}
 	w.checkAssignments(diags)
 	for _, dir := range sortedKeys(w.packages) {
-		p := w.packages[dir]
-		for _, t := range p.order {
-			t.repeated = t.rule == "query" || attr(t, "for_each") != nil
-			t.axes = p.axisNames(t)
-			if t.rule == "query" {
-				t.fields = p.queryFields(t)
+		for _, kind := range sortedKeys(w.packages[dir].rules) {
+			for _, param := range w.packages[dir].rules[kind].params {
+				w.packages[dir].settle(param)
 			}
 		}
 	}
-	for _, dir := range sortedKeys(w.packages) {
-		for _, t := range w.packages[dir].order {
-			w.packages[dir].describe(t)
+	all := w.declared()
+	for _, t := range all {
+		if t.call != nil {
+			continue
+		}
+		t.repeated = t.rule == "query" || attr(t, "for_each") != nil
+		t.axes = t.pkg.axisNames(t)
+		if t.rule == "query" {
+			t.fields = t.pkg.queryFields(t)
 		}
 	}
-	for _, dir := range sortedKeys(w.packages) {
-		for _, t := range w.packages[dir].order {
-			w.packages[dir].compileRepetition(t)
+	for _, t := range all {
+		t.pkg.describe(t)
+	}
+	for _, t := range all {
+		if t.call == nil {
+			t.pkg.compileRepetition(t)
 		}
 	}
+}
+
+// declared returns the targets of all packages, and those in rules that nobody calls.
+func (w *Workspace) declared() (all []*target) {
+	for _, dir := range sortedKeys(w.packages) {
+		all = append(all, w.packages[dir].order...)
+	}
+	return append(all, w.untold...)
 }
 
 // queryFields returns the fields of the items of t, if they are written as an object, or its registry as a literal and known.
@@ -169,7 +184,7 @@ func passedOn(e hclsyntax.Expression) *shape {
 		}
 		return passedOn(e.CollExpr)
 	case *localNode:
-		if len(e.steps) == 0 && e.local.compiled != nil {
+		if e.streams() {
 			return passedOn(e.local.compiled.Expression)
 		}
 	}

@@ -25,7 +25,7 @@ func (w *Workspace) Resolve(patterns []string) ([]*engine.Target, *Diagnostics) 
 	for _, pattern := range w.expand(patterns, true, diags) {
 		targets, err := w.match(pattern, w.Package)
 		if err != nil {
-			diags.plain(unknownSummary(pattern, err), sentence(err))
+			diags.plain("Unknown target "+pattern, sentence(err))
 			continue
 		}
 		for _, t := range targets {
@@ -41,15 +41,6 @@ func (w *Workspace) Resolve(patterns []string) ([]*engine.Target, *Diagnostics) 
 		}
 	}
 	return out, diags
-}
-
-var errNotYet = errors.New("this version of cbuild does not have it")
-
-func unknownSummary(pattern string, err error) string {
-	if errors.Is(err, errNotYet) {
-		return fmt.Sprintf("The pattern %q is not yet supported", pattern)
-	}
-	return "Unknown target " + pattern
 }
 
 func (w *Workspace) defaultTargets() []*target {
@@ -253,6 +244,9 @@ func (w *Workspace) Validate() *Diagnostics {
 			for _, at := range t.attrs {
 				if at.fold == nil {
 					continue
+				}
+				if at.expr.sources && w.runtime() == nil {
+					continue // it holds artifacts
 				}
 				if _, err := at.fold.value(); err != nil {
 					diags.list = append(diags.list, err.diagnostic())

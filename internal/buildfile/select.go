@@ -225,7 +225,7 @@ func (w *Workspace) patterns(texts []string, diags *Diagnostics) []pattern {
 			targets, err = w.match(name, w.Package)
 		}
 		if err != nil {
-			diags.plain(unknownSummary(text, err), sentence(err))
+			diags.plain("Unknown target "+text, sentence(err))
 			continue
 		}
 		for _, t := range targets {

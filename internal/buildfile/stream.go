@@ -52,7 +52,7 @@ func (st *stream) follow(ctx context.Context, p *pkg, t *target, view engine.Vie
 			return
 		}
 	case *localNode:
-		if len(e.steps) == 0 {
+		if e.streams() {
 			st.follow(ctx, p, t, view, e.local.compiled, e.local.compiled.Expression, yield)
 			return
 		}
@@ -85,7 +85,7 @@ func streams(e hclsyntax.Expression) bool {
 	case *targetNode:
 		return collection(e) != nil || matrixOnly(e) != nil
 	case *localNode:
-		return len(e.steps) == 0 && e.local.compiled != nil && streams(e.local.compiled.Expression)
+		return e.streams() && streams(e.local.compiled.Expression)
 	case *hclsyntax.ForExpr:
 		return !e.Group && streams(e.CollExpr)
 	case *pageNode:
@@ -334,7 +334,7 @@ func (s *scope) splitList(v cty.Value) ([]engine.Item, error) {
 	seen := make(map[string]int, v.LengthInt())
 	for it := v.ElementIterator(); it.Next(); {
 		_, e := it.Element()
-		text, err := keyText(e)
+		text, err := s.elementKey(e)
 		if err != nil {
 			return nil, fmt.Errorf("element %d: %w", len(items)+1, err)
 		}
@@ -349,6 +349,16 @@ func (s *scope) splitList(v cty.Value) ([]engine.Item, error) {
 		seen[text] = len(items)
 	}
 	return items, nil
+}
+
+// elementKey returns the key of an element of a list: its text, or where it is an artifact, the path by which a run knows that.
+func (s *scope) elementKey(v cty.Value) (string, error) {
+	if v.Type() == cty.String && v.IsKnown() && !v.IsNull() && hasMarks(v.AsString()) {
+		if a, ok := s.text(v.AsString()).Single(); ok {
+			return a.Name, nil
+		}
+	}
+	return keyText(v)
 }
 
 // compileRows compiles an attribute that is a stream.

@@ -16,11 +16,17 @@ import (
 
 // A target is a declared target on its way to an engine.Target.
 type target struct {
-	pkg   *pkg
-	rule  string
-	kind  *kind
+	pkg  *pkg
+	rule string
+	kind *kind
+	// name is what references call it, and the end of its label.
+	name  string
 	label engine.Label
 	rng   hcl.Range
+	// at is where it stands in the file of its package, in bytes.
+	at int
+	// call is set for a call of a rule that a block declares.
+	call  *call
 	block *hclsyntax.Block
 
 	description string
@@ -55,7 +61,7 @@ type target struct {
 }
 
 // ref writes t as expressions do.
-func (t *target) ref() string { return t.rule + "." + t.label.Name }
+func (t *target) ref() string { return t.rule + "." + t.name }
 
 // An attribute is one attribute of a target's rule. If it is the same for every instance its value is folded.
 type attribute struct {
@@ -80,9 +86,19 @@ func (w *Workspace) compileTargets(diags *Diagnostics) {
 		p.resolvePools()
 		p.compileLocals()
 		p.compileFunctions()
-		for _, t := range p.order {
-			p.compileBody(t)
+		for _, kind := range sortedKeys(p.rules) {
+			p.rules[kind].checkPresets()
 		}
+	}
+	for _, t := range w.declared() {
+		if t.call != nil {
+			t.pkg.compileCall(t)
+		} else {
+			t.pkg.compileBody(t)
+		}
+	}
+	for _, p := range w.opened {
+		p.compileLocals()
 	}
 	if p := w.packages[""]; p != nil {
 		p.compileDefaults()

@@ -66,11 +66,19 @@ function "deep" {
   params = [x]
   result = first(twice(twice(x)), 1).a.b[0]
 }
+function "keyed" {
+  params = [all, one]
+  result = [for k, r in all : one.out][0]
+}
+function "checked" {
+  params = [x]
+  result = "${can(x)} ${x}"
+}
 run "part" {
   for_each = ["a", "b"]
   matrix   = null
   command  = ["x", each.key]
-  out      = "o"
+  out      = "${each.key}.o"
 }
 run "wide" {
   matrix  = { v = ["p", "q"] }
@@ -146,6 +154,7 @@ func TestCallsAreTheirResults(t *testing.T) {
 		{`command = [first(run.wide, 1).p.out, twice(run.wide).a.q.out]`, `command = [run.wide.p.out, run.wide.q.out]`},
 		{"for_each = [\"a\"]\n command = [first(run.part, 1)[each.key].out, (first(run.part, 1))[\"b\"].out]", "for_each = [\"a\"]\n command = [run.part[each.key].out, run.part[\"b\"].out]"},
 		{`command = ["x", twice(run.part["a"].out).b[0]]`, `command = ["x", run.part["a"].out]`},
+		{`command = [for k in ["b"] : keyed(run.part, run.part[k])]`, `command = [for k in ["b"] : [for q, r in run.part : run.part[k].out][0]]`},
 		{"matrix = { m = of(run.part) }\n command = [matrix.m.out]", "matrix = { m = { for k, r in run.part : k => r if k != \"b\" } }\n command = [matrix.m.out]"},
 	} {
 		var got [2]string
@@ -194,4 +203,35 @@ func TestFunctionsStream(t *testing.T) {
 		}
 	}
 	want(t, "elements", n, 1)
+}
+
+// TestCallsThatFail end as what their arguments are: who reads of a failure is skipped, also where an argument was tried before.
+func TestCallsThatFail(t *testing.T) {
+	f := loadText(t, functionFile+`
+run "one" {
+  command = ["x"]
+  out     = "o"
+}
+run "skipped" {
+  command = [checked("${run.one.out}")]
+}
+run "invalid" {
+  command = [checked(jsondecode(run.one.outcome))]
+}
+run "passed" {
+  command = [or("${run.one.out}", "none")]
+}
+`)
+	f.results = func(i engine.Instance) error {
+		if i.Target.Label.Name == "one" {
+			return &engine.UnavailableError{Err: engine.ErrNotStored}
+		}
+		return nil
+	}
+	f.finish(t, "one")
+	for name, class := range map[string]engine.Class{"skipped": engine.ClassSkipped, "invalid": engine.ClassInvalid} {
+		_, err := command(t, f, name)
+		want(t, name, engine.ClassOf(err), class)
+	}
+	want(t, "passed", mustCommand(t, f, "passed"), []string{"none"})
 }

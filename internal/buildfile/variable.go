@@ -190,10 +190,15 @@ func (w *Workspace) checkAssignments(diags *Diagnostics) {
 
 // convert returns value as one of the variable's type, with the defaults of what it leaves out.
 func (v *variable) convert(value cty.Value) (cty.Value, error) {
-	if v.defaults != nil && !value.IsNull() {
-		value = v.defaults.Apply(value)
+	return convertTo(v.typ, v.defaults, value)
+}
+
+// convertTo returns value as one of type typ, with the defaults of what it leaves out.
+func convertTo(typ cty.Type, defaults *typeexpr.Defaults, value cty.Value) (cty.Value, error) {
+	if defaults != nil && !value.IsNull() {
+		value = defaults.Apply(value)
 	}
-	return convert.Convert(value, v.typ)
+	return convert.Convert(value, typ)
 }
 
 // parse reads text as a value of the variable: a string as it is, a list also comma-separated, everything else as an HCL literal.

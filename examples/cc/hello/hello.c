@@ -1,0 +1,6 @@
+#include "say/say.h"
+
+int main(void) {
+  say("Hello", "world");
+  return 0;
+}
