@@ -64,6 +64,7 @@ func (p *pkg) declareRule(b *hclsyntax.Block) {
 		p.diags.addf(p.src, b.LabelRanges[0], "Duplicate rule", "%q is already declared at %s.", name, where(had.block.TypeRange))
 		return
 	case builtin || slices.Contains(reservedRoots, name):
+		p.missingRules[name] = !builtin
 		p.diags.addf(p.src, b.LabelRanges[0], fmt.Sprintf("Invalid name %q", name), "The word means something already: choose another name.")
 		return
 	}

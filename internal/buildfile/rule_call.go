@@ -2,7 +2,6 @@ package buildfile
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -368,13 +367,4 @@ func (c *compiler) ruleRef(e hclsyntax.Expression, root hcl.TraverseRoot, steps 
 		return e
 	}
 	return c.standIn(e, root.SrcRange, l, "param."+name, steps[1:], spine)
-}
-
-// outPath is where an artifact of a call is published.
-func outPath(taken map[string]engine.Artifact, output string, a engine.Artifact) string {
-	if had, ok := taken[a.Name]; ok && had != a {
-		return path.Join(output, a.Name)
-	}
-	taken[a.Name] = a
-	return a.Name
 }

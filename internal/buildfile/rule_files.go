@@ -3,6 +3,11 @@ package buildfile
 import (
 	"context"
 	"errors"
+	"net/url"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -72,36 +77,79 @@ func (s *scope) sourceFile(dir, name string) (string, error) {
 // planCall plans a call of a rule: what its outputs made is what it publishes.
 func (t *target) planCall(ctx context.Context, v engine.View, i engine.Instance) (*engine.Plan, error) {
 	s := instanceScope(ctx, t.pkg, t, v, i)
-	var outs []engine.Output
-	taken := make(map[string]engine.Artifact)
+	var all []made
 	for _, b := range t.call.rule.outputs {
 		l := t.call.outputs[b.Labels[0]]
 		value, err := s.evalPlain(l.compiled)
 		if err != nil {
 			return nil, err.outcome()
 		}
-		for _, a := range madeIn(value, nil) {
-			outs = append(outs, engine.Output{Path: outPath(taken, l.name, a), Artifact: a})
-		}
+		all = madeIn(value, l.name, all)
 	}
-	return rules.Outputs(outs), nil
+	return rules.Outputs(places(all)), nil
 }
 
-// madeIn returns the artifacts in v that actions made.
-func madeIn(v engine.Value, found []engine.Artifact) []engine.Artifact {
+// A made artifact is one that an action made, and where it stands among the outputs of a call.
+type made struct {
+	engine.Artifact
+	at string
+}
+
+// madeIn adds the artifacts in v, which stands at a path among the outputs, that actions made.
+func madeIn(v engine.Value, at string, all []made) []made {
 	switch v := v.(type) {
 	case engine.Artifact:
 		if !v.Source && !v.Tool {
-			found = append(found, v)
+			all = append(all, made{v, at})
 		}
 	case []engine.Value:
-		for _, e := range v {
-			found = madeIn(e, found)
+		for i, e := range v {
+			all = madeIn(e, path.Join(at, strconv.Itoa(i)), all)
 		}
 	case engine.Object:
 		for _, key := range sortedKeys(v) {
-			found = madeIn(v[key], found)
+			all = madeIn(v[key], path.Join(at, keyFolder(key)), all)
 		}
 	}
-	return found
+	return all
+}
+
+// keyFolder returns the name of a folder for a key, which may be any text.
+func keyFolder(key string) string {
+	switch folder := url.PathEscape(key); {
+	case folder == "":
+		return "%"
+	case strings.HasPrefix(folder, "."):
+		return "%2E" + folder[1:]
+	default:
+		return folder
+	}
+}
+
+// places returns where the artifacts are published: under their own names, or where two of them would stand at or in the same place, each in a folder that says
+// which output it is.
+func places(all []made) (outs []engine.Output) {
+	taken := make(map[string]engine.Artifact)
+	clash := slices.ContainsFunc(all, func(m made) bool {
+		had, ok := taken[m.Name]
+		taken[m.Name] = m.Artifact
+		return ok && had != m.Artifact
+	})
+	for name := range taken {
+		for dir := path.Dir(name); dir != "." && !clash; dir = path.Dir(dir) {
+			_, clash = taken[dir]
+		}
+	}
+	seen := make(map[string]bool)
+	for _, m := range all {
+		at := m.Name
+		if clash {
+			at = path.Join(m.at, m.Name)
+		}
+		if !seen[at] {
+			seen[at] = true
+			outs = append(outs, engine.Output{Path: at, Artifact: m.Artifact})
+		}
+	}
+	return outs
 }

@@ -2,10 +2,13 @@ package buildfile
 
 import (
 	"fmt"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
+	"cbuild/cas"
 	"cbuild/engine"
 	"cbuild/rules"
 )
@@ -232,4 +235,33 @@ func TestRuleLimits(t *testing.T) {
 	}
 	got, _ := spec.(*rules.Write).Content.IsLiteral()
 	want(t, "content", got, "9")
+}
+
+// TestPlaces publishes what calls made under its own name, and apart where names are equal, whatever the keys.
+func TestPlaces(t *testing.T) {
+	file := func(name, content string) engine.Artifact {
+		return engine.Artifact{Name: name, Digest: cas.Of([]byte(content))}
+	}
+	for text, outputs := range map[string]engine.Object{
+		"a.o b.o":                            {"out": file("a.o", "1"), "more": []engine.Value{file("b.o", "2"), file("a.o", "1"), "text", nil}},
+		"out":                                {"out": file("out", "1"), "src": engine.Artifact{Name: "x.c", Source: true}, "tool": engine.Artifact{Name: "tree", Tool: true}},
+		"more/0/o more/1/o out/o":            {"out": file("o", "1"), "more": []engine.Value{file("o", "2"), file("o", "3")}},
+		"out/%/o out/%2E./o out/%2F..%2Fx/o": {"out": engine.Object{"..": file("o", "1"), "/../x": file("o", "2"), "": file("o", "3")}},
+		"dir/a/d dir/b/d/o":                  {"dir": engine.Object{"a": file("d", "1"), "b": file("d/o", "2")}},
+		"":                                   {"out": "text"},
+	} {
+		var all []made
+		for _, name := range sortedKeys(outputs) {
+			all = madeIn(outputs[name], name, all)
+		}
+		var got []string
+		for _, o := range places(all) {
+			if !filepath.IsLocal(o.Path) {
+				t.Errorf("%s leaves the folder", o.Path)
+			}
+			got = append(got, o.Path)
+		}
+		slices.Sort(got)
+		want(t, "places", strings.Join(got, " "), text)
+	}
 }
