@@ -209,6 +209,19 @@ func (b *tab) click(selector string) {
 	}
 }
 
+// dialog opens a dialog, and closeDialog closes it. Both wait until the page has followed: it learns of a closed one by an event that comes later.
+func (b *tab) dialog(button string) {
+	b.t.Helper()
+	b.click(hook(button))
+	b.until("the dialog is open", `document.querySelector("dialog[open]")`)
+}
+
+func (b *tab) closeDialog() {
+	b.t.Helper()
+	b.do(chromedp.Evaluate(`document.querySelector("dialog").close()`, nil))
+	b.until("the dialog is gone", `!document.querySelector("dialog")`)
+}
+
 // typing is a script that puts text into the filter as typing does.
 func typing(query string) string {
 	return fmt.Sprintf(`{ const f = document.querySelector("[data-test=filter]"); f.value = %q; f.dispatchEvent(new Event("input", { bubbles: true })) }`, query)
