@@ -11,7 +11,7 @@ func (p *pkg) warnInterpolation(t *target, at *attribute) {
 	if t.forEach != nil && t.forEach.constant() {
 		return // chosen by whoever wrote the script
 	}
-	n := foreignText(t, at.expr.Expression)
+	n := foreignText(t, at.expr.Expression, make(map[*local]bool))
 	if n == nil {
 		return
 	}
@@ -24,8 +24,15 @@ func (p *pkg) warnInterpolation(t *target, at *attribute) {
 // told are the attributes of an instance that say nothing that somebody else chose, or are paths that cbuild makes.
 var told = []string{"blake3", "bin", "exit_code", "key", "log", "ok", "out", "outcome", "partial", "rows", "sha256", "size"}
 
-// foreignText returns a part of the text e that is the key or the element which t is repeated for, or is made of it; nil if there is none.
-func foreignText(t *target, e hclsyntax.Expression) *eachNode {
+// foreignText returns a part of the text e that is the key or the element which t is repeated for, or is made of it; nil if there is none,
+// but in the locals that were looked at before.
+func foreignText(t *target, e hclsyntax.Expression, before map[*local]bool) *eachNode {
+	if l, ok := unparen(e).(*localNode); ok {
+		if before[l.local] {
+			return nil
+		}
+		before[l.local] = true
+	}
 	if e, ok := unparen(e).(*eachNode); ok {
 		if e.kind == matrixKey || e.kind == matrixValue {
 			return nil
@@ -38,7 +45,7 @@ func foreignText(t *target, e hclsyntax.Expression) *eachNode {
 		return e
 	}
 	for _, part := range textParts(e) {
-		if n := foreignText(t, part); n != nil {
+		if n := foreignText(t, part, before); n != nil {
 			return n
 		}
 	}

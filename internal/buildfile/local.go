@@ -81,11 +81,24 @@ func (l *local) compile() *expr {
 	}
 	l.open = true
 	c := l.pkg.compile(l.attr.Expr, nil, l.title(), l.allow, false)
+	c.uses = distinct(c.uses)
 	if l.varies = c.sources; l.word != "local" {
 		l.check(c)
 	}
 	l.compiled, l.open = c, false
 	return c
+}
+
+// distinct returns uses without those that occur before: else locals that mention each other twice double them with each step.
+func distinct(uses []use) (list []use) {
+	seen := make(map[use]bool, len(uses))
+	for _, u := range uses {
+		if !seen[u] {
+			seen[u] = true
+			list = append(list, u)
+		}
+	}
+	return list
 }
 
 // check finds what is wrong with a parameter or an output, as far as that is known before the build.
@@ -138,11 +151,34 @@ func (l *local) value(s *scope) (cty.Value, hcl.Diagnostics) {
 		}
 		return l.spent(s, v, l.weight, diags)
 	}
-	v, diags := l.evaluate(s)
-	if !diags.HasErrors() {
-		v, diags = l.converted(s, v)
+	known := &s.locals[0]
+	if s.typing > 0 {
+		known = &s.locals[1]
 	}
-	return l.spent(s, v, weigh(v), diags)
+	before := s.missed
+	a := (*known)[l]
+	if a == nil {
+		s.missed = missed{}
+		a = &localValue{}
+		if a.value, a.diags = l.evaluate(s); !a.diags.HasErrors() {
+			a.value, a.diags = l.converted(s, a.value)
+		}
+		a.weight, a.missed = weigh(a.value), s.missed
+		if *known == nil {
+			*known = make(map[*local]*localValue)
+		}
+		(*known)[l] = a
+	}
+	s.missed = before.and(a.missed)
+	return l.spent(s, a.value, a.weight, a.diags)
+}
+
+// A localValue is what a local came to in one scope, in which it is evaluated once: mentions double what stands below each other.
+type localValue struct {
+	value  cty.Value
+	weight weight
+	diags  hcl.Diagnostics
+	missed missed
 }
 
 func (l *local) evaluate(s *scope) (cty.Value, hcl.Diagnostics) {

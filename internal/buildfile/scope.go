@@ -46,6 +46,8 @@ type scope struct {
 	calls int
 
 	artifacts []engine.Artifact
+	// locals are the values of those that were mentioned, and in a second map those that were for their type only.
+	locals [2]map[*local]*localValue
 	// missed is what had no usable result: it decides what a failed evaluation is. One that succeeds all the same is none the worse.
 	missed missed
 	// stuck is the first reference that met trouble, and trouble the first error that is not about the expression, such as the end
