@@ -19,6 +19,16 @@ func doubling(n int, first, write string) string {
 	return b.String() + "}\n" + fmt.Sprintf("run \"r\" {\n  command = [jsonencode(local.x%d)]\n}\n", n)
 }
 
+// nestedRules returns a call of n rules, each in the one before, that pass on what write makes of their parameter and of the output within.
+func nestedRules(n int, write string) string {
+	twice := func(of string) string { return `"` + strings.ReplaceAll(write, "PREV", of) + `"` }
+	b := "rule \"r0\" {\n  param \"p\" { type = any }\n  output \"o\" { value = param.p }\n}\n"
+	for i := 1; i <= n; i++ {
+		b += fmt.Sprintf("rule \"r%d\" {\n  param \"p\" { type = any }\n  r%d \"in\" { p = %s }\n  output \"o\" { value = %s }\n}\n", i, i-1, twice("param.p"), twice(fmt.Sprintf("r%d.in.o", i-1)))
+	}
+	return b + fmt.Sprintf("run \"x\" {\n  command = [\"x\"]\n}\nr%d \"c\" { p = run.x.text }\nrun \"s\" {\n  for_each = run.x.json\n  script   = r%d.c.o\n}\n", n, n)
+}
+
 // TestExponentialValues writes in a few lines what would fill every memory: an error says what is too large.
 func TestExponentialValues(t *testing.T) {
 	bytes, elems := maxBytes, maxElems
@@ -67,6 +77,9 @@ func TestExponentialValues(t *testing.T) {
 		"calls, nothing":   {calls(60, `PREV(x) == PREV(x) ? x : x`), "too"},
 		"calls that fail":  {calls(60, `try(PREV(jsondecode(x)), PREV(jsondecode(x)), x)`), "too"},
 		"calls in a chain": {calls(10_000, `PREV(x)`), ""},
+		"texts of a run":   {doubling(80, `run.x.text`, `"${PREV}${PREV}"`) + "run \"x\" {\n  command = [\"x\"]\n}\nrun \"s\" {\n  for_each = run.x.json\n  script   = local.x80\n}\n", ""},
+		"rules in rules":   {nestedRules(30, "${PREV}${PREV}"), ""},
+		"streams of calls": {"function \"f\" {\n  params = [x]\n  result = { for k, v in x : k => x[k] }\n}\nrun \"x\" {\n  for_each = [\"a\"]\n  command  = [\"x\"]\n}\nrun \"s\" {\n  for_each = " + strings.Repeat("f(", 60) + "run.x" + strings.Repeat(")", 60) + "\n  command  = [\"x\"]\n}\n", ""},
 		"enough":           {doubling(18, loud, `"${PREV}${PREV}"`), ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -89,7 +89,7 @@ func (l *local) compile() *expr {
 	return c
 }
 
-// distinct returns uses without those that occur before: else locals that mention each other twice double them with each step.
+// distinct returns uses without those that occur before: else locals, and calls in arguments, that mention one another twice double them with each step.
 func distinct(uses []use) (list []use) {
 	seen := make(map[use]bool, len(uses))
 	for _, u := range uses {

@@ -81,6 +81,7 @@ func (c *compiler) argument(e hclsyntax.Expression, spine bool) *expr {
 	own := *c
 	own.out = &expr{src: c.out.src}
 	own.out.Expression = own.rewrite(e, spine)
+	own.out.uses = distinct(own.out.uses)
 	return own.out
 }
 
