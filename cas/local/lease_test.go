@@ -241,6 +241,40 @@ func TestWhoWasTakenForDeadGoesOn(t *testing.T) {
 	})
 }
 
+// Who looks after others may know of a pack as it was long ago, when its writer ends in good order, or is killed: what was written since is not lost.
+func TestWhoLooksAfterOthersLosesNothingOfTheirs(t *testing.T) {
+	for name, end := range map[string]func(t *testing.T, l *Local){
+		"closed": func(t *testing.T, l *Local) {
+			if err := l.Close(); err != nil {
+				t.Error(err)
+			}
+		},
+		"killed": kill,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				a, b := mustOpen(t, dir), openWith(t, dir, Options{Durability: None})
+				put(t, a, []byte("before"))
+				if !finds(t, b, []byte("before")) {
+					t.Fatal("what somebody wrote is not found")
+				}
+				put(t, a, []byte("after"))
+				end(t, a)
+				b.observe()
+				for _, word := range []string{"before", "after"} {
+					if !finds(t, openWith(t, dir, Options{Durability: None}), []byte(word)) {
+						t.Errorf("%q is lost", word)
+					}
+					if !finds(t, b, []byte(word)) {
+						t.Errorf("%q is lost to who looked", word)
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestLeasesAreNoTrouble(t *testing.T) {
 	dir := t.TempDir()
 	put(t, open(t, dir), []byte("a"))

@@ -65,11 +65,19 @@ func (l *Local) heal(incarnation [16]byte) (all bool) {
 	return all
 }
 
-// healOne seals a pack. Of one whose writer died before it had written the beginning nothing is left.
+// healOne seals a pack. Of one whose writer died before it had written the beginning nothing is left. What we know of it may be old: a writer that
+// ended in good order has sealed it, with an index that holds more than ours would, and one that was killed wrote on.
 func (l *Local) healOne(p *pack) error {
+	if _, err := l.fs.Lstat(p.name()); errors.Is(err, fs.ErrNotExist) {
+		return l.packs.refresh(true)
+	}
 	f, err := p.open()
 	if err == nil {
 		err = checkPackHeader(f, p.id)
+	}
+	if err == nil {
+		p.table.forgetSize()
+		err = p.follow()
 	}
 	if err == nil {
 		return l.seal(p)
