@@ -12,18 +12,16 @@ import (
 // A Template is a file of a report that its user wrote, in the language of Go's templates. If its name ends in .html, everything that is put into it is
 // escaped for the place where it stands.
 type Template struct {
-	execute func(w io.Writer, data any, functions map[string]any) error
+	execute func(w io.Writer, data any, functions template.FuncMap) error
 }
 
 // ParseTemplate reads the text of a template for the file name.
 func ParseTemplate(name, text string) (*Template, error) {
-	functions := map[string]any{
+	functions := template.FuncMap{
 		"markdown": EscapeMarkdown,
-		"json":     func(v any) string { return string(appendJSON(nil, v)) },
 		goOn:       func() (string, error) { return "", nil },
 	}
-	if strings.HasSuffix(name, ".html") {
-		delete(functions, "json") // in a script html/template does that itself
+	if strings.HasSuffix(name, ".html") { // json is not there: in a script html/template does that itself
 		t, err := htmltemplate.New(name).Option("missingkey=error").Funcs(functions).Parse(text)
 		if err != nil {
 			return nil, err
@@ -31,14 +29,9 @@ func ParseTemplate(name, text string) (*Template, error) {
 		for _, part := range t.Templates() {
 			askBefore(part.Tree)
 		}
-		return &Template{func(w io.Writer, data any, functions map[string]any) error {
-			own, err := t.Clone()
-			if err != nil {
-				return err
-			}
-			return own.Funcs(functions).Execute(w, data)
-		}}, nil
+		return &Template{executing(t)}, nil
 	}
+	functions["json"] = func(v any) string { return string(appendJSON(nil, v)) }
 	t, err := template.New(name).Option("missingkey=error").Funcs(functions).Parse(text)
 	if err != nil {
 		return nil, err
@@ -46,13 +39,25 @@ func ParseTemplate(name, text string) (*Template, error) {
 	for _, part := range t.Templates() {
 		askBefore(part.Tree)
 	}
-	return &Template{func(w io.Writer, data any, functions map[string]any) error {
+	return &Template{executing(t)}, nil
+}
+
+// parsed is a template of either package.
+type parsed[T any] interface {
+	Clone() (T, error)
+	Funcs(functions template.FuncMap) T
+	Execute(w io.Writer, data any) error
+}
+
+// executing returns what executes a copy of t, with functions of its own.
+func executing[T parsed[T]](t T) func(w io.Writer, data any, functions template.FuncMap) error {
+	return func(w io.Writer, data any, functions template.FuncMap) error {
 		own, err := t.Clone()
 		if err != nil {
 			return err
 		}
 		return own.Funcs(functions).Execute(w, data)
-	}}, nil
+	}
 }
 
 // To returns the format that writes what the template makes of a report. A template may go on for as long as it likes; it ends at the latest when ended
@@ -134,7 +139,7 @@ func (t *templated) Begin(h *Head) error {
 	}
 	t.next, t.abandon = iter.Pull(func(yield func(struct{}) bool) {
 		t.wait = func() bool { return yield(struct{}{}) }
-		t.err = t.template.execute(t.w, data, map[string]any{goOn: func() (string, error) { return "", t.ended() }})
+		t.err = t.template.execute(t.w, data, template.FuncMap{goOn: func() (string, error) { return "", t.ended() }})
 	})
 	return t.step()
 }
